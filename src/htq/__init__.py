@@ -1,0 +1,3 @@
+"""htq, an HTTP task queue."""
+
+__version__ = "1.0.0"

@@ -1,0 +1,181 @@
+"""A task: what to do, where it stands, and what came of it.
+
+Records are frozen. A store verb touches only its own fields; nobody ever writes a whole record back.
+Points in time end in `_at` and are epoch milliseconds; durations are seconds unless their name says otherwise.
+"""
+
+from typing import Literal
+
+import msgspec
+
+from htq.words.attempt import Phase
+from htq.words.reasons import Reason
+from htq.words.states import State, Status, status_of
+
+__all__ = [
+    "BodyKind",
+    "CancelRecord",
+    "DeleteRecord",
+    "DeleteState",
+    "Delivery",
+    "Headers",
+    "NewTask",
+    "Proof",
+    "Request",
+    "Response",
+    "StopPolicy",
+    "Task",
+    "Timeouts",
+]
+
+Headers = tuple[tuple[str, str], ...]
+"""Header fields in order, with case and duplicates; each value is the field's bytes read as latin-1."""
+
+BodyKind = Literal["none", "text", "json", "bytes"]
+"""How the caller gave the body: not at all, as a string, as an object or array, or as `data_base64`."""
+
+Delivery = Literal["at_least_once", "at_most_once"]
+
+
+class Timeouts(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Bounds of one exchange, in seconds. `total` bounds all of it, name resolution included."""
+
+    total: float = 60.0
+    connect: float | None = None
+    first_byte: float | None = None
+    idle: float | None = None
+
+
+class StopPolicy(msgspec.Struct, frozen=True, omit_defaults=True):
+    """How the target is told to stop. Resolved when the task is accepted, and stored with it."""
+
+    delete: bool = True
+
+
+class Request(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
+    """The request as its caller gave it. The body travels beside it."""
+
+    url: str
+    method: str
+    headers: Headers = ()
+    body_kind: BodyKind = "none"
+    timeouts: Timeouts = Timeouts()
+    timeout_given: bool = False
+    """Whether `timeouts` came as an object, and is shown as one."""
+    redirects: int = 0
+    max_response: int = 64 * 1024 * 1024
+    """Bytes of the response's body, as it comes over the wire."""
+    stop: StopPolicy = StopPolicy()
+
+
+class NewTask(msgspec.Struct, frozen=True, kw_only=True):
+    """What `enqueue` takes: a task with all its defaults resolved."""
+
+    uuid: str
+    request: Request
+    body: bytes = b""
+    tenant: str = ""
+    owner: str = ""
+    name: str | None = None
+    """The seed's `id`: a newer task with the same name supersedes this one. Unique among the tenant's live tasks."""
+    queue: str = "default"
+    key: str
+    """The lane inside the queue; by default the target's origin."""
+    host: str
+    """The target's host, for filters."""
+    priority: int = 5
+    """0 to 9; 9 goes first."""
+    labels: dict[str, str] = {}
+    run_at: int | None = None
+    """Not before this time; None: at once."""
+    delivery: Delivery = "at_least_once"
+    result_ttl: float = 7 * 86400.0
+    """Seconds for which the final task is kept."""
+
+
+class Response(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
+    """What came of a task: the target's response, or why there is none (`code` is None then, and `message` says why).
+
+    `body` holds the body where it is small enough to travel along, and is None where it lies beside (then
+    `Store.read_body` gives its `body_size` bytes). A body is what came over the wire, never inflated.
+    """
+
+    time: int
+    """When it was received, or when the exchange failed."""
+    elapsed_ms: float | None = None
+    message: str | None = None
+    code: int | None = None
+    phrase: str = ""
+    headers: Headers = ()
+    body_size: int = 0
+    body: bytes | None = b""
+
+
+DeleteState = Literal["owed", "none", "confirmed", "accepted", "gone", "unsupported", "refused", "failed", "lapsed"]
+"""`owed` until it is settled; then what the service made of the DELETE, or `none` where none had to be sent."""
+
+Proof = Literal["header", "ended", "none"]
+
+
+class DeleteRecord(msgspec.Struct, frozen=True):
+    """The DELETE of a canceled attempt, as far as it is known."""
+
+    state: DeleteState = "none"
+    code: int | None = None
+    tries: int = 0
+    elapsed_ms: float | None = None
+
+
+class CancelRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """What a cancel met and what came of it. `phase` and `interrupted_at` are None until the worker has said."""
+
+    requested_at: int
+    reason: str | None = None
+    phase: Phase | None = None
+    interrupted_at: int | None = None
+    delete: DeleteRecord = DeleteRecord()
+    proof: Proof = "none"
+
+
+class Task(msgspec.Struct, frozen=True, kw_only=True):
+    """A task as a store shows it."""
+
+    uuid: str
+    request: Request
+    body: bytes | None
+    """The request's body where it is small; None: `Store.read_body` has its `body_size` bytes."""
+    body_size: int
+    tenant: str
+    owner: str
+    name: str | None
+    queue: str
+    key: str
+    host: str
+    priority: int
+    labels: dict[str, str]
+    delivery: Delivery
+    result_ttl: float
+    state: State
+    reason: Reason | None
+    version: int
+    """Grows with every change of the record: the ETag."""
+    created_at: int
+    run_at: int
+    finished_at: int | None
+    attempt: int
+    """Attempts begun. It only grows, and is the fence of every finish."""
+    failures: int
+    crashes: int
+    has_response: bool
+    cancel: CancelRecord | None
+
+    @property
+    def status(self) -> Status:
+        """The seed's word for where the task stands."""
+        return status_of(self.state, self.cancel is not None)
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether nothing more will happen to the task by itself: it is final, and no DELETE of it is owed."""
+        final = self.state in ("success", "error", "timeout", "canceled")
+        return final and (self.cancel is None or self.cancel.delete.state != "owed")
