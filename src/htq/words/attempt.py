@@ -49,6 +49,6 @@ class AttemptRecord(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=Tru
     bytes_sent: int = 0
     bytes_received: int = 0
     timings_ms: dict[str, float] = {}
-    """Milliseconds spent in `wait` (claimed until begun), `dns`, `connect`, `tls`, `send`, `first_byte`, `transfer`."""
+    """Milliseconds spent in `dns`, `connect`, `tls`, `send`, `first_byte`, `transfer`."""
     closed_by: ClosedBy | None = None
     """Who closed the connection; None where it was kept."""

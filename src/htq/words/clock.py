@@ -7,9 +7,10 @@ the other.
 import asyncio
 import random
 import time
-from typing import Protocol
+from collections.abc import Coroutine
+from typing import Any, Protocol
 
-__all__ = ["Chance", "Clock", "SystemClock"]
+__all__ = ["Chance", "Clock", "SystemClock", "first_of", "wait_for"]
 
 # Linux counts suspended time in CLOCK_BOOTTIME and not in CLOCK_MONOTONIC: a lease must run out while a laptop sleeps.
 _STEADY = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
@@ -93,3 +94,21 @@ class Chance:
     def below(self, seconds: float) -> float:
         """Full jitter: anything from 0 to `seconds`."""
         return seconds * self._jitter.random()
+
+
+async def wait_for(event: asyncio.Event, seconds: float, clock: Clock) -> bool:
+    """Wait until `event` is set, for `seconds` at most; whether it is set."""
+    if not event.is_set():
+        await first_of(event.wait(), clock.sleep(seconds))
+    return event.is_set()
+
+
+async def first_of(*things: Coroutine[Any, Any, object] | asyncio.Future[Any]) -> None:
+    """Wait until one of `things` is over. Coroutines are canceled then; tasks and futures are their owners' and go on."""
+    futures = [asyncio.ensure_future(thing) for thing in things]
+    try:
+        await asyncio.wait(futures, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for thing, future in zip(things, futures, strict=True):
+            if future is not thing:
+                future.cancel()

@@ -8,7 +8,8 @@ HtqError
 │   ├── UnsupportedMedia      415
 │   ├── NotFound              404  no such task, response or page
 │   ├── NotAllowed            405  `allow` says what is
-│   └── Conflict              409
+│   ├── Conflict              409
+│   └── Overloaded            503  a bound of this server is reached: nothing was done; `retry_after` seconds
 ├── StoreError
 │   ├── StoreUnavailable      503  away, frozen, full or too slow; `retry_after` seconds
 │   └── StoreRefused               at start: a version or a setting that would lose work
@@ -27,6 +28,7 @@ __all__ = [
     "Malformed",
     "NotAllowed",
     "NotFound",
+    "Overloaded",
     "RequestError",
     "SendError",
     "SessionLost",
@@ -80,6 +82,14 @@ class NotAllowed(RequestError):
 
 class Conflict(RequestError):
     """The task's state does not admit what was asked."""
+
+
+class Overloaded(RequestError):
+    """So many are waiting that no more are taken in. Nothing was done."""
+
+    def __init__(self, detail: str, retry_after: float = 1.0) -> None:
+        super().__init__(detail)
+        self.retry_after = retry_after
 
 
 class StoreError(HtqError):

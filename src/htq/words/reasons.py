@@ -11,6 +11,7 @@ Reason = Literal[
     "deadline",  # its whole life was over
     "superseded",  # a newer task took its `id`
     "canceled",  # somebody asked for it to stop
+    "internal",  # a defect of htq's own: the worker's log has its trace
     # of an exchange: the request never left
     "egress_denied",  # the address that would be dialled may not be
     "dns",  # the name did not resolve

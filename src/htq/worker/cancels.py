@@ -1,0 +1,121 @@
+"""Cancels of what is on the wire: the DELETE goes out while the request is open, then the request is aborted.
+
+The order, and every number in it, is from `docs/design/cancellation.md`.
+"""
+
+import asyncio
+from collections.abc import Callable, Coroutine, Iterable
+from typing import Any
+
+from htq.stores.base import RunningCancel, Stop, StopSettled
+from htq.words.clock import Clock, first_of
+from htq.words.task import Proof, Request
+from htq.worker.run import Run, Running
+from htq.worker.stops import StopAnswer, StopPool
+
+__all__ = ["Canceler"]
+
+GRACE = 2.0
+"""Seconds from the DELETE's first byte in which the request may end by itself."""
+
+PATIENCE = 5.0
+"""Seconds after the worker heard of the cancel in which the request is aborted, whatever happened."""
+
+
+class Canceler:
+    """Acts on cancels, and on stops that are owed for attempts which are not running here.
+
+    It goes straight to the table of runs. Whether it hears of a cancel by signal or by heartbeat, once or ten times, is the
+    same: a run remembers that it was told.
+    """
+
+    def __init__(
+        self,
+        running: Running,
+        stops: StopPool,
+        *,
+        clock: Clock,
+        spawn: Callable[[Coroutine[Any, Any, None]], asyncio.Task[None]],
+        settle: Callable[[StopSettled], None],
+    ) -> None:
+        self._running = running
+        self._stops = stops
+        self._clock = clock
+        self._spawn = spawn
+        self._settle = settle
+        self._jobs: set[asyncio.Task[None]] = set()
+
+    def hear(self, cancels: Iterable[RunningCancel]) -> None:
+        """Somebody canceled these attempts."""
+        for cancel in cancels:
+            run = self._running.find(cancel.uuid, cancel.attempt)
+            if run is None or run.cancel is not None or run.ending is not None:
+                continue
+            run.cancel = cancel
+            run.cancel_phase = run.exchange.phase
+            run.exchange.halt()
+            if run.is_unsent or not cancel.stop:
+                run.abort("canceled")
+            else:
+                run.stopping = True
+                self._start(self._interrupt(run))
+
+    def owe(self, uuid: str, attempt: int, request: Request) -> None:
+        """Send the DELETE for an attempt that is over here, whose stop this session holds."""
+        self._start(self._stop(uuid, attempt, request))
+
+    def adopt(self, stops: Iterable[Stop]) -> None:
+        """Send stops that were owed by others."""
+        for stop in stops:
+            self.owe(stop.uuid, stop.attempt, stop.request)
+
+    async def idle(self) -> None:
+        """Wait until no DELETE is under way."""
+        while self._jobs:
+            await asyncio.wait(self._jobs)
+
+    def _start(self, job: Coroutine[Any, Any, None]) -> None:
+        task = self._spawn(job)
+        self._jobs.add(task)
+        task.add_done_callback(self._jobs.discard)
+
+    async def _stop(self, uuid: str, attempt: int, request: Request) -> None:
+        answer = await self._stops.send(uuid, attempt, request)
+        self._settled(uuid, attempt, answer, ended=False)
+
+    async def _interrupt(self, run: Run) -> None:
+        claim, exchange_task = run.claim, run.task
+        assert exchange_task is not None
+        begun = asyncio.Event()
+
+        def first_byte() -> None:
+            run.stop_begun = True
+            begun.set()
+
+        delete = asyncio.ensure_future(self._stops.send(claim.uuid, claim.attempt, claim.request, first_byte))
+        try:
+            await first_of(exchange_task, self._grace(delete, begun), self._clock.sleep(PATIENCE))
+            ended = exchange_task.done()
+            run.abort("canceled")
+            if run.completed and not run.stop_begun:
+                # The reply came whole before the DELETE could leave: nothing is running, and `finish` says so.
+                return
+            answer = await delete
+        finally:
+            delete.cancel()
+        self._settled(claim.uuid, claim.attempt, answer, ended=ended)
+
+    async def _grace(self, delete: asyncio.Future[StopAnswer], begun: asyncio.Event) -> None:
+        """Return when the request has been left open for long enough."""
+        await first_of(begun.wait(), delete)
+        bell = asyncio.ensure_future(self._clock.sleep(GRACE))
+        try:
+            await first_of(bell, delete)
+            if delete.done() and delete.result().is_promising:
+                await bell
+        finally:
+            bell.cancel()
+
+    def _settled(self, uuid: str, attempt: int, answer: StopAnswer, *, ended: bool) -> None:
+        proof: Proof = "header" if answer.stopped else "ended" if ended else "none"
+        self._settle(StopSettled(uuid, attempt, answer.state, answer.code, answer.tries, answer.elapsed_ms, proof))

@@ -1,0 +1,63 @@
+"""The lease of a session, and how far this worker trusts it."""
+
+from collections.abc import Callable
+
+from htq.stores.base import RunningCancel, Store
+from htq.words.clock import Chance, Clock
+from htq.words.errors import SessionLost
+from htq.worker.persist import Persistence
+from htq.worker.settings import WorkerSettings
+
+__all__ = ["Lease"]
+
+
+class Lease:
+    """Renews a session's lease, and gives it up in time.
+
+    The worker trusts its lease from the moment at which it *sent* the last heartbeat that was answered, for the lease's
+    length less a margin. Past that it raises `SessionLost`, which aborts every socket of the session: until the store may
+    give the tasks to another, two runs of one task never overlap.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        session: str,
+        opened_at: float,
+        *,
+        clock: Clock,
+        chance: Chance,
+        persist: Persistence,
+        settings: WorkerSettings,
+        on_cancels: Callable[[list[RunningCancel]], None],
+    ) -> None:
+        self._store = store
+        self._session = session
+        self._clock = clock
+        self._chance = chance
+        self._persist = persist
+        self._every = settings.heartbeat_every
+        self._lease = settings.lease
+        self._trusted_for = settings.lease - settings.lease_margin
+        self._trusted_until = opened_at + self._trusted_for
+        self._on_cancels = on_cancels
+
+    async def renew(self) -> None:
+        """Send a heartbeat every second or so, and pass the cancels on that it brings. Ends by `SessionLost` only."""
+        while True:
+            await self._clock.sleep(self._chance.around(self._every))
+            cancels = await self._persist(self._beat)
+            if cancels:
+                self._on_cancels(cancels)
+
+    async def _beat(self) -> list[RunningCancel]:
+        sent_at = self._clock.steady()
+        heartbeat = await self._store.heartbeat(self._session, self._lease)
+        self._trusted_until = sent_at + self._trusted_for
+        return heartbeat.cancels
+
+    async def watch(self) -> None:
+        """Raise `SessionLost` when the lease may not be trusted any more, whatever the heartbeat is waiting for."""
+        while (left := self._trusted_until - self._clock.steady()) > 0:
+            await self._clock.sleep(left)
+        raise SessionLost(f"no heartbeat was answered in {self._trusted_for:g} s")

@@ -1,0 +1,87 @@
+"""A run: one claimed attempt while this worker has it, and the table of all of them."""
+
+import asyncio
+from typing import Literal
+
+from htq.sender.base import Exchange
+from htq.stores.base import Claim, RunningCancel
+from htq.words.attempt import UNSENT_PHASES, Phase
+
+__all__ = ["Ending", "Run", "Running"]
+
+Ending = Literal["canceled", "drained"]
+"""Why the worker itself ended an exchange. A lost lease ends it without a word: there is nothing left to say."""
+
+
+class Run:
+    """What the worker knows of an attempt. Only code on the worker's event loop touches it.
+
+    `ending` is set by whoever aborts the exchange, before it does so: the attempt reads it to know what it was.
+    `cancel` and `cancel_phase` are set once, by the first that hears of a cancel. `stopping` is set once a DELETE for this
+    attempt is in somebody's hands, `stop_begun` when its first byte leaves, and `completed` when the reply came whole.
+    """
+
+    __slots__ = (
+        "cancel",
+        "cancel_phase",
+        "claim",
+        "completed",
+        "ending",
+        "exchange",
+        "stop_begun",
+        "stopping",
+        "task",
+    )
+
+    def __init__(self, claim: Claim) -> None:
+        self.claim = claim
+        self.exchange = Exchange()
+        self.task: asyncio.Task[None] | None = None
+        self.ending: Ending | None = None
+        self.cancel: RunningCancel | None = None
+        self.cancel_phase: Phase | None = None
+        self.stopping = False
+        self.stop_begun = False
+        self.completed = False
+
+    @property
+    def is_unsent(self) -> bool:
+        """Whether no byte of the request has left."""
+        return self.exchange.phase in UNSENT_PHASES
+
+    def abort(self, ending: Ending) -> None:
+        """Close the exchange's connection for good. Harmless when it is over."""
+        if self.task is not None and not self.task.done() and self.ending is None:
+            self.ending = ending
+            self.task.cancel()
+
+
+class Running:
+    """The runs whose exchange is under way, by task."""
+
+    def __init__(self) -> None:
+        self.empty = asyncio.Event()
+        self.empty.set()
+        self._runs: dict[str, Run] = {}
+
+    def __len__(self) -> int:
+        return len(self._runs)
+
+    def add(self, run: Run) -> None:
+        self._runs[run.claim.uuid] = run
+        self.empty.clear()
+
+    def remove(self, run: Run) -> None:
+        if self._runs.get(run.claim.uuid) is run:
+            del self._runs[run.claim.uuid]
+            if not self._runs:
+                self.empty.set()
+
+    def find(self, uuid: str, attempt: int) -> Run | None:
+        """The run of this very attempt, if its exchange is under way here."""
+        run = self._runs.get(uuid)
+        return run if run is not None and run.claim.attempt == attempt else None
+
+    def all(self) -> list[Run]:
+        """A copy: runs may end while it is gone through."""
+        return list(self._runs.values())

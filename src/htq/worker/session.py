@@ -1,0 +1,228 @@
+"""A worker's session: everything that lives and dies with one lease."""
+
+import asyncio
+import logging
+from collections.abc import Coroutine, Sequence
+from typing import Any, NamedTuple
+
+from htq.sender.base import Sender
+from htq.stores.base import (
+    CancelRequested,
+    Claim,
+    Finished,
+    Gap,
+    Interrupted,
+    Outcome,
+    Signal,
+    StopSettled,
+    Store,
+    TasksAvailable,
+)
+from htq.words.attempt import UNSENT_PHASES
+from htq.words.clock import Chance, Clock, first_of, wait_for
+from htq.worker.attempt import Attempts
+from htq.worker.cancels import Canceler
+from htq.worker.completer import Completer
+from htq.worker.fetcher import Fetcher
+from htq.worker.lease import Lease
+from htq.worker.persist import Persistence
+from htq.worker.run import Run, Running
+from htq.worker.settings import WorkerSettings
+from htq.worker.stops import StopPool
+
+__all__ = ["WorkerSession"]
+
+log = logging.getLogger("htq.worker")
+
+_UNFINISHED = 1000
+"""Outcomes that may wait for the store before no more is claimed: the bound of what they hold in memory."""
+
+_STOPS_AT_ONCE = 64
+
+_LAST_STOPS = 12.0
+"""Seconds for the DELETEs of a graceful stop. What is still owed then is sent by another worker."""
+
+
+class _Ended(NamedTuple):
+    run: Run
+    outcome: Outcome
+
+
+class WorkerSession:
+    """Claims, attempts and finishes under one lease, until it is told to stop or the lease is lost."""
+
+    def __init__(
+        self,
+        store: Store,
+        sender: Sender,
+        session: str,
+        opened_at: float,
+        *,
+        clock: Clock,
+        chance: Chance,
+        persist: Persistence,
+        settings: WorkerSettings,
+    ) -> None:
+        self._store = store
+        self._session = session
+        self._clock = clock
+        self._chance = chance
+        self._persist = persist
+        self._settings = settings
+        self._group = asyncio.TaskGroup()
+        self._ending = False
+        self._running = Running()
+        self._canceler = Canceler(
+            self._running,
+            StopPool(sender, clock=clock, chance=chance, slots=settings.stop_slots),
+            clock=clock,
+            spawn=self._spawn,
+            settle=self._settle,
+        )
+        self._attempts = Attempts(store, sender, session, clock=clock, persist=persist, ended=self._ended)
+        self._completer: Completer[_Ended, Finished] = Completer(
+            self._finish, persist=persist, delivered=self._finished
+        )
+        self._settler: Completer[StopSettled, bool] = Completer(
+            self._settle_stops, persist=persist, delivered=lambda _settled, _applied: None
+        )
+        self._fetcher = Fetcher(
+            store,
+            session,
+            clock=clock,
+            chance=chance,
+            persist=persist,
+            poll_every=settings.poll_every,
+            free_slots=self._free_slots,
+            start=self._start,
+        )
+        self._lease = Lease(
+            store,
+            session,
+            opened_at,
+            clock=clock,
+            chance=chance,
+            persist=persist,
+            settings=settings,
+            on_cancels=self._canceler.hear,
+        )
+
+    def hear(self, signal: Signal) -> None:
+        """A hint from the store. Nothing depends on it but the speed."""
+        if self._ending:
+            return
+        if isinstance(signal, CancelRequested):
+            if signal.session == self._session:
+                self._canceler.hear(signal.cancels)
+        elif isinstance(signal, Gap) or (isinstance(signal, TasksAvailable) and signal.due_at is None):
+            self._fetcher.wake()
+
+    async def run(self, stop: asyncio.Event, hurry: asyncio.Event) -> None:
+        """Work until `stop` is set, then let what is on the wire end, for `drain_timeout` at most or until `hurry` is set.
+
+        Raises `SessionLost` when the lease is over; every connection of the session is aborted by then.
+        """
+        async with self._group as group:
+            fetching = group.create_task(self._duty(self._fetcher.run()))
+            duties = [
+                group.create_task(self._duty(duty))
+                for duty in (
+                    self._lease.renew(),
+                    self._lease.watch(),
+                    self._completer.run(),
+                    self._settler.run(),
+                    self._adopt_stops(),
+                )
+            ]
+            await stop.wait()
+            self._fetcher.stop()
+            await self._drain(fetching, hurry)
+            await self._persist(lambda: self._store.close_session(self._session))
+            for duty in duties:
+                duty.cancel()
+
+    async def _duty(self, duty: Coroutine[Any, Any, None]) -> None:
+        """One of the tasks without which there is no session."""
+        try:
+            await duty
+        except BaseException:
+            self._ending = True
+            raise
+
+    async def _drain(self, fetching: asyncio.Task[None], hurry: asyncio.Event) -> None:
+        await first_of(self._all_ended(fetching), self._clock.sleep(self._settings.drain_timeout), hurry.wait())
+        fetching.cancel()
+        runs = self._running.all()
+        if runs:
+            log.warning("%d requests are still on the wire: handing them back", len(runs))
+        for run in runs:
+            run.exchange.halt()
+            run.abort("drained" if run.cancel is None else "canceled")
+        await self._running.empty.wait()
+        await self._completer.idle()
+        await first_of(self._canceler.idle(), self._clock.sleep(_LAST_STOPS), hurry.wait())
+        await self._settler.idle()
+
+    async def _all_ended(self, fetching: asyncio.Task[None]) -> None:
+        await asyncio.wait((fetching,))
+        await self._running.empty.wait()
+
+    def _free_slots(self) -> int:
+        if len(self._completer) >= _UNFINISHED + self._settings.threads:
+            return 0
+        return self._settings.threads - len(self._running)
+
+    def _spawn(self, job: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        return self._group.create_task(job)
+
+    def _start(self, claim: Claim) -> None:
+        run = Run(claim)
+        self._running.add(run)
+        run.task = self._group.create_task(self._attempts.make(run))
+        run.task.add_done_callback(lambda _task: self._over(run))
+
+    def _over(self, run: Run) -> None:
+        self._running.remove(run)
+        self._fetcher.slot_freed()
+
+    def _ended(self, run: Run, outcome: Outcome) -> None:
+        self._running.remove(run)
+        self._completer.put(_Ended(run, outcome))
+
+    async def _finish(self, ended: Sequence[_Ended]) -> Sequence[Finished]:
+        return await self._store.finish(self._session, [each.outcome for each in ended])
+
+    def _finished(self, ended: _Ended, result: Finished) -> None:
+        """A stop that was written without this worker hearing of it, or by this very step, is this session's to send."""
+        run, outcome = ended
+        self._fetcher.slot_freed()
+        if result == "lost":
+            log.warning("[%s] attempt %d was somebody else's by the time it ended", outcome.uuid, outcome.attempt)
+        if result == "lost" or run.stopping or not run.claim.request.stop.delete:
+            return
+        owed = result == "canceled" or isinstance(outcome.result, Interrupted)
+        if owed and outcome.phase not in UNSENT_PHASES and outcome.phase != "finished":
+            run.stopping = True
+            self._canceler.owe(outcome.uuid, outcome.attempt, run.claim.request)
+
+    def _settle(self, settled: StopSettled) -> None:
+        self._settler.put(settled)
+
+    async def _settle_stops(self, settled: Sequence[StopSettled]) -> Sequence[bool]:
+        return await self._store.settle_stops(self._session, settled)
+
+    async def _adopt_stops(self) -> None:
+        """Look about once a second for stops that nobody holds: their workers died, or the task was not running."""
+        seq = 0
+        never = asyncio.Event()
+        while True:
+            seq += 1
+            stops = await self._claim_stops(seq)
+            self._canceler.adopt(stops)
+            if len(stops) < _STOPS_AT_ONCE:
+                await wait_for(never, self._chance.around(self._settings.poll_every), self._clock)
+            else:
+                await self._canceler.idle()
+
+    async def _claim_stops(self, seq: int) -> Sequence[Any]:
+        return await self._persist(lambda: self._store.claim_stops(self._session, seq, _STOPS_AT_ONCE))
