@@ -1,0 +1,139 @@
+"""Writes the pages of docs/reference that are made from tables in the code; with --check it only says which are stale.
+
+Run it with `.venv/bin/python scripts/reference.py`.
+"""
+
+import sys
+from pathlib import Path
+from typing import Annotated, Any, get_args, get_origin, get_type_hints
+
+import msgspec
+
+from htq.api.problems import INTERNAL, PROBLEMS
+from htq.api.routes import ROUTES
+from htq.cli.reference import settings_page
+from htq.usecases.submission import Submission, TimeoutWish
+from htq.words.reasons import REASONS
+from htq.words.states import TRANSITIONS
+
+FOLDER = Path(__file__).parents[1] / "docs" / "reference"
+MADE = "Made by `scripts/reference.py`; a test checks that it is up to date.\n"
+
+
+def described(struct: type[msgspec.Struct]) -> list[tuple[str, str]]:
+    """Each field of a struct with its description."""
+    rows = []
+    for name, hint in get_type_hints(struct, include_extras=True).items():
+        metas = [meta for meta in get_args(hint)[1:] if isinstance(meta, msgspec.Meta)]
+        assert get_origin(hint) is Annotated, f"{struct.__name__}.{name} is not described"
+        rows.append((name, next(meta.description for meta in metas if meta.description)))
+    return rows
+
+
+def table(head: tuple[str, ...], rows: list[tuple[Any, ...]]) -> str:
+    lines = [" | ".join(head), " | ".join("---" for _ in head)]
+    lines += [" | ".join(str(cell) for cell in row) for row in rows]
+    return "".join(f"| {line} |\n" for line in lines)
+
+
+def tasks_page() -> str:
+    fields = table(("field", "what it says"), [(f"`{name}`", text) for name, text in described(Submission)])
+    bounds = table(("bound", "what it says"), [(f"`{name}`", text) for name, text in described(TimeoutWish)])
+    return f"""# The fields of a request
+
+{MADE}
+`POST /` takes a JSON object with these fields. Only `url` is needed; an unknown field is a 422 that names it.
+
+{fields}
+`timeout` as an object:
+
+{bounds}"""
+
+
+def http_page() -> str:
+    parts = [
+        f"# The HTTP interface\n\n{MADE}\nEvery path works with and without its last slash. HEAD comes "
+        "with GET, OPTIONS with all.\n"
+    ]
+    for route in ROUTES:
+        for verb, operation in route.verbs.items():
+            parts.append(f"\n## `{verb} {route.path}`\n\n{operation.summary}.\n\n")
+            parts.append(table(("answer", ""), [(answer.status, answer.description) for answer in operation.answers]))
+            asked = [(f"`{each.name}`", each.description) for each in (*operation.query, *operation.headers)]
+            if asked:
+                parts.append("\n" + table(("parameter or header", ""), asked))
+    return "".join(parts)
+
+
+def errors_page() -> str:
+    kinds = table(
+        ("code", "type", "meaning"),
+        [(kind.status, f"`{kind.uri}`", kind.meaning) for kind in (*dict.fromkeys(PROBLEMS.values()), INTERNAL)],
+    )
+    reasons = table(("reason", "meaning"), [(f"`{reason}`", meaning) for reason, meaning in REASONS.items()])
+    return f"""# Errors and reasons
+
+{MADE}
+## On the wire
+
+Every error is `application/problem+json` (RFC 9457): `type`, `title`, `status`, a `detail` that says what to do, and for a field
+that can't be taken a `pointer` (RFC 6901) to it.
+
+{kinds}
+## Why a request ended
+
+A response with status `error` or `timeout` has a `reason`, and so has every attempt:
+
+{reasons}"""
+
+
+def states_page() -> str:
+    def words(states: frozenset[str]) -> str:
+        return ", ".join(f"`{state}`" for state in sorted(states)) or "–"
+
+    rows = [
+        (
+            f"`{row.verb}`",
+            words(row.sources),
+            words(row.targets),
+            f"`{row.canceled_to}`" if row.canceled_to else "",
+            row.note,
+        )
+        for row in TRANSITIONS
+    ]
+    return f"""# States
+
+{MADE}
+Stored are `scheduled` `queued` `pending` `success` `error` `timeout` `canceled`; shown as `status` are the last six. A scheduled
+request shows `queued`; a pending one whose cancel was requested shows `canceled` at once.
+
+{table(("verb", "from", "to", "where a cancel was requested", "notes"), rows)}"""
+
+
+PAGES = {
+    "settings.md": settings_page,
+    "tasks.md": tasks_page,
+    "http.md": http_page,
+    "errors.md": errors_page,
+    "states.md": states_page,
+}
+
+
+def main() -> int:
+    stale = [name for name, page in PAGES.items() if not _is_written(name, page())]
+    if "--check" in sys.argv:
+        for name in stale:
+            sys.stderr.write(f"docs/reference/{name} is stale: run scripts/reference.py\n")
+        return 1 if stale else 0
+    for name in stale:
+        (FOLDER / name).write_text(PAGES[name]())
+    return 0
+
+
+def _is_written(name: str, text: str) -> bool:
+    path = FOLDER / name
+    return path.exists() and path.read_text() == text
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
