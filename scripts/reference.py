@@ -11,7 +11,7 @@ import msgspec
 
 from htq.api.problems import INTERNAL, PROBLEMS
 from htq.api.routes import ROUTES
-from htq.cli.reference import settings_page
+from htq.cli.reference import commands_page, settings_page
 from htq.usecases.submission import Submission, TimeoutWish
 from htq.words.reasons import REASONS
 from htq.words.states import TRANSITIONS
@@ -51,10 +51,8 @@ def tasks_page() -> str:
 
 
 def http_page() -> str:
-    parts = [
-        f"# The HTTP interface\n\n{MADE}\nEvery path works with and without its last slash. HEAD comes "
-        "with GET, OPTIONS with all.\n"
-    ]
+    slashes = "Every path works with and without its last slash. HEAD comes with GET, OPTIONS with all."
+    parts = [f"# The HTTP interface\n\n{MADE}\n{slashes}\n"]
     for route in ROUTES:
         for verb, operation in route.verbs.items():
             parts.append(f"\n## `{verb} {route.path}`\n\n{operation.summary}.\n\n")
@@ -112,6 +110,7 @@ request shows `queued`; a pending one whose cancel was requested shows `canceled
 
 PAGES = {
     "settings.md": settings_page,
+    "commands.md": commands_page,
     "tasks.md": tasks_page,
     "http.md": http_page,
     "errors.md": errors_page,

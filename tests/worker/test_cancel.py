@@ -3,9 +3,10 @@
 import pytest
 
 from htq.stores.base import Cancel
-from htq.words.task import CancelRecord
-from htq.worker.cancels import GRACE
+from htq.words.task import CancelRecord, StopPolicy
 from worker.world import Sent, World
+
+GRACE = StopPolicy().grace
 
 
 async def canceled(world: World, uuid: str) -> CancelRecord:
@@ -193,6 +194,8 @@ async def test_the_dead_workers_delete_is_sent_by_another(world: World) -> None:
 async def _next_delete(world: World) -> Sent:
     """The next DELETE on the wire, with as much time as it takes, a little at a time."""
     while world.sender.deletes.empty():
-        await world.store.stats()
         world.clock.advance(0.25)
+        # Two steps of the writer: whatever woke up, a heartbeat above all, gets its turn before more time passes.
+        await world.store.promote(1)
+        await world.store.promote(1)
     return await world.sender.deletes.get()

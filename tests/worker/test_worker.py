@@ -144,6 +144,19 @@ async def test_a_graceful_stop_tells_the_service_before_the_next_attempt(world: 
     assert (await world.task(uuid)).state == "queued"
 
 
+async def test_a_hurried_stop_does_not_wait_for_a_service_that_never_answers_the_delete(world: World) -> None:
+    worker = world.start()
+    uuid = await world.enqueue()
+    await world.sender.requests.get()
+    worker.hurry()
+    world.stop.set()
+    await world.stopped()
+    task = await world.task(uuid)
+    assert (task.state, task.attempt) == ("scheduled", 1), (
+        "its stop is held by nobody now, and the task waits behind it"
+    )
+
+
 async def test_a_graceful_stop_ends_at_most_once_work_in_an_error(world: World) -> None:
     world.start(WorkerSettings(drain_timeout=5))
     uuid = await world.enqueue(delivery="at_most_once")

@@ -71,6 +71,7 @@ class Exchange:
         "bytes_sent",
         "closed_by",
         "halted",
+        "heard",
         "on_halt",
         "phase",
         "remote",
@@ -88,6 +89,8 @@ class Exchange:
         self.timings_ms: dict[str, float] = {}
         self.halted = False
         self.on_halt: Callable[[], None] | None = None
+        self.heard: Callable[[], Headers] = tuple
+        """The header fields that have come so far: those of early hints (103), and those of the reply."""
 
     def halt(self) -> None:
         """Send nothing more. Harmless when everything has been sent, or nothing is going on."""

@@ -168,6 +168,9 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     If a cancel is on record the task goes to `canceled`, whatever `result` says, and its response is not kept; `phase` and
     `interrupted_at` go into the cancel's record. Then a phase in which nothing had left, or `finished` (the exchange was
     over before the cancel was heard), settles the attempt's stop as `none`.
+
+    `owes_stop`: the target may go on with what nobody waits for any more (it timed out), and is to be told: with `Done`, and
+    no cancel on record, a stop is written that the finishing session holds.
     """
 
     uuid: str
@@ -177,6 +180,7 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     phase: Phase
     """Where the exchange stood when it ended or was interrupted; `finished` if it ran to its end."""
     interrupted_at: int | None = None
+    owes_stop: bool = False
 
 
 Finished = Literal["applied", "canceled", "lost"]
@@ -332,7 +336,8 @@ class Store(Protocol):
     def subscribe(self, listener: Callable[[Signal], None]) -> Callable[[], None]:
         """Call `listener` on the event loop with every signal that is heard from now on; returns what ends that.
 
-        What this very store object does is signaled to its own listeners too, without a way over the network.
+        What this very store object does is signaled to its own listeners too, without a way over the network. A listener
+        returns at once and raises nothing. With signals switched off none is ever heard, not even the store object's own.
         """
         ...
 
@@ -398,7 +403,8 @@ class Store(Protocol):
         so until its session finishes it, is shown `canceled` from now on; a stop held by its session, and one held by
         nobody for a loose attempt. Final: `canceled`, phase `finished`, the response is deleted, no stop. Where the task's
         policy says that no DELETE is sent, no stop is written, and the cancel's record says `none`.
-        A canceled final task is kept for its `result_ttl` from now on.
+        A canceled final task is kept for its `result_ttl` from now on. A task's own `reason` is `superseded` or `canceled` once
+        it is `canceled`.
         """
         ...
 

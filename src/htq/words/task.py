@@ -50,6 +50,16 @@ class StopPolicy(msgspec.Struct, frozen=True, omit_defaults=True):
     """How the target is told to stop. Resolved when the task is accepted, and stored with it."""
 
     delete: bool = True
+    """Whether it is told at all."""
+    method: str = "DELETE"
+    url: str | None = None
+    """A template (`htq.policy.stopping`); None: the task's own URL, or what the target named."""
+    headers: Headers = ()
+    """Besides those of the task, and in place of those with the same names."""
+    grace: float = 2.0
+    """Seconds from its first byte in which the request may end by itself."""
+    on_timeout: bool = False
+    """Whether an attempt that timed out is followed by it too."""
 
 
 class Request(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):

@@ -54,7 +54,7 @@ class Attempts:
         """Send the request, and tell `ended` what came of it."""
         claim = run.claim
         if self._debug:
-            log.debug("[%s] sending request...", claim.uuid)
+            log.debug("[%s] sending request...", claim.uuid, extra={"uuid": claim.uuid})
         started = self._clock.steady()
         error: SendError | None = None
         reply: Reply | None = None
@@ -95,7 +95,7 @@ class Attempts:
     def _received(self, run: Run, reply: Reply, started: float) -> Done:
         run.completed = True
         if self._debug:
-            log.debug("[%s] response received", run.claim.uuid)
+            log.debug("[%s] response received", run.claim.uuid, extra={"uuid": run.claim.uuid})
         return Done(
             "success",
             Response(
@@ -121,7 +121,7 @@ class Attempts:
             return Released()
         status = "timeout" if error.reason in _TIMEOUTS else "error"
         if self._debug:
-            log.debug("[%s] request %s", claim.uuid, status)
+            log.debug("[%s] request %s", claim.uuid, status, extra={"uuid": claim.uuid})
         response = Response(time=self._clock.now_ms(), elapsed_ms=self._elapsed_ms(started), message=str(error))
         return Done("timeout" if status == "timeout" else "error", response, error.reason)
 
@@ -162,6 +162,7 @@ class Attempts:
             record=record,
             phase=phase,
             interrupted_at=now if run.ending is not None else None,
+            owes_stop=isinstance(result, Done) and result.state == "timeout" and claim.request.stop.on_timeout,
         )
 
     def _reason(self, run: Run) -> Reason | None:

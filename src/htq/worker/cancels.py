@@ -15,9 +15,6 @@ from htq.worker.stops import StopAnswer, StopPool
 
 __all__ = ["Canceler"]
 
-GRACE = 2.0
-"""Seconds from the DELETE's first byte in which the request may end by itself."""
-
 PATIENCE = 5.0
 """Seconds after the worker heard of the cancel in which the request is aborted, whatever happened."""
 
@@ -60,9 +57,9 @@ class Canceler:
                 run.stopping = True
                 self._start(self._interrupt(run))
 
-    def owe(self, uuid: str, attempt: int, request: Request) -> None:
+    def owe(self, uuid: str, attempt: int, request: Request, link: str | None = None) -> None:
         """Send the DELETE for an attempt that is over here, whose stop this session holds."""
-        self._start(self._stop(uuid, attempt, request))
+        self._start(self._stop(uuid, attempt, request, link))
 
     def adopt(self, stops: Iterable[Stop]) -> None:
         """Send stops that were owed by others."""
@@ -74,13 +71,18 @@ class Canceler:
         while self._jobs:
             await asyncio.wait(self._jobs)
 
+    def drop(self) -> None:
+        """Let go of what is still under way: when the session is closed, another worker's session takes it over."""
+        for job in self._jobs:
+            job.cancel()
+
     def _start(self, job: Coroutine[Any, Any, None]) -> None:
         task = self._spawn(job)
         self._jobs.add(task)
         task.add_done_callback(self._jobs.discard)
 
-    async def _stop(self, uuid: str, attempt: int, request: Request) -> None:
-        answer = await self._stops.send(uuid, attempt, request)
+    async def _stop(self, uuid: str, attempt: int, request: Request, link: str | None) -> None:
+        answer = await self._stops.send(uuid, attempt, request, link)
         self._settled(uuid, attempt, answer, ended=False)
 
     async def _interrupt(self, run: Run) -> None:
@@ -92,9 +94,10 @@ class Canceler:
             run.stop_begun = True
             begun.set()
 
-        delete = asyncio.ensure_future(self._stops.send(claim.uuid, claim.attempt, claim.request, first_byte))
+        delete = asyncio.ensure_future(self._stops.send(claim.uuid, claim.attempt, claim.request, run.link, first_byte))
         try:
-            await first_of(exchange_task, self._grace(delete, begun), self._clock.sleep(PATIENCE))
+            grace = self._grace(delete, begun, claim.request.stop.grace)
+            await first_of(exchange_task, grace, self._clock.sleep(PATIENCE))
             ended = exchange_task.done()
             run.abort("canceled")
             if run.completed and not run.stop_begun:
@@ -105,10 +108,10 @@ class Canceler:
             delete.cancel()
         self._settled(claim.uuid, claim.attempt, answer, ended=ended)
 
-    async def _grace(self, delete: asyncio.Future[StopAnswer], begun: asyncio.Event) -> None:
-        """Return when the request has been left open for long enough."""
+    async def _grace(self, delete: asyncio.Future[StopAnswer], begun: asyncio.Event, seconds: float) -> None:
+        """Return when the request has been left open for long enough: `seconds` from the DELETE's first byte."""
         await first_of(begun.wait(), delete)
-        bell = asyncio.ensure_future(self._clock.sleep(GRACE))
+        bell = asyncio.ensure_future(self._clock.sleep(seconds))
         try:
             await first_of(bell, delete)
             if delete.done() and delete.result().is_promising:

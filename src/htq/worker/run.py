@@ -3,6 +3,7 @@
 import asyncio
 from typing import Literal
 
+from htq.policy.stopping import cancel_link
 from htq.sender.base import Exchange
 from htq.stores.base import Claim, RunningCancel
 from htq.words.attempt import UNSENT_PHASES, Phase
@@ -43,6 +44,11 @@ class Run:
         self.stopping = False
         self.stop_begun = False
         self.completed = False
+
+    @property
+    def link(self) -> str | None:
+        """Where the target said that this request can be canceled."""
+        return cancel_link(self.exchange.heard(), self.claim.request.url)
 
     @property
     def is_unsent(self) -> bool:

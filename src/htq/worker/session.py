@@ -161,6 +161,7 @@ class WorkerSession:
         await self._running.empty.wait()
         await self._completer.idle()
         await first_of(self._canceler.idle(), self._clock.sleep(_LAST_STOPS), hurry.wait())
+        self._canceler.drop()
         await self._settler.idle()
 
     async def _all_ended(self, fetching: asyncio.Task[None]) -> None:
@@ -200,10 +201,10 @@ class WorkerSession:
             log.warning("[%s] attempt %d was somebody else's by the time it ended", outcome.uuid, outcome.attempt)
         if result == "lost" or run.stopping or not run.claim.request.stop.delete:
             return
-        owed = result == "canceled" or isinstance(outcome.result, Interrupted)
+        owed = result == "canceled" or outcome.owes_stop or isinstance(outcome.result, Interrupted)
         if owed and outcome.phase not in UNSENT_PHASES and outcome.phase != "finished":
             run.stopping = True
-            self._canceler.owe(outcome.uuid, outcome.attempt, run.claim.request)
+            self._canceler.owe(outcome.uuid, outcome.attempt, run.claim.request, run.link)
 
     def _settle(self, settled: StopSettled) -> None:
         self._settler.put(settled)

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Final, NamedTuple
 
-from htq.policy.fields import stop_headers
+from htq.policy.stopping import stop_request
 from htq.sender.base import Exchange, Message, Sender
 from htq.words.attempt import UNSENT_PHASES, Phase
 from htq.words.clock import Chance, Clock
@@ -81,13 +81,22 @@ class StopPool:
         self._slots = asyncio.Semaphore(slots)
 
     async def send(
-        self, uuid: str, attempt: int, request: Request, begun: Callable[[], None] | None = None
+        self,
+        uuid: str,
+        attempt: int,
+        request: Request,
+        link: str | None = None,
+        begun: Callable[[], None] | None = None,
     ) -> StopAnswer:
-        """Send the DELETE for an attempt, up to 3 tries on connect errors, 429 and 502-504. It does not raise."""
+        """Send the DELETE for an attempt, up to 3 tries on connect errors, 429 and 502-504. It does not raise.
+
+        `link` is the address that the target itself named; `begun` is called when the first byte leaves.
+        """
+        stop = stop_request(request, uuid, attempt, link)
         message = Message(
-            method="DELETE",
-            url=request.url,
-            headers=stop_headers(request, uuid, attempt),
+            method=stop.method,
+            url=stop.url,
+            headers=stop.headers,
             timeouts=_TIMEOUTS,
             max_response=_MAX_ANSWER,
         )

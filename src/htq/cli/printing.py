@@ -1,0 +1,64 @@
+"""What the asking commands print: for people, or JSON. What came from elsewhere can't move the reader's cursor."""
+
+import base64
+import json
+import sys
+from typing import Any
+
+__all__ = ["say", "show_json", "show_list", "show_request", "show_response", "show_uuid"]
+
+
+def say(line: str) -> None:
+    """One line, with control characters and broken surrogates made visible."""
+    shown = "".join(char if char.isprintable() else ascii(char)[1:-1] for char in line)
+    sys.stdout.write(f"{shown}\n")
+
+
+def show_json(value: Any) -> None:
+    """JSON in lines. ASCII only, so that it is right whatever the terminal's encoding is."""
+    sys.stdout.write(json.dumps(value, indent=2) + "\n")
+
+
+def show_uuid(task: dict[str, Any], as_json: bool) -> None:
+    show_json(task) if as_json else say(task["uuid"])
+
+
+def show_request(task: dict[str, Any], as_json: bool) -> None:
+    """A request: one field a line."""
+    if as_json:
+        show_json(task)
+        return
+    for name, value in task.items():
+        if name != "links" and value not in (None, {}, [], ""):
+            say(f"{name + ':':<14}{value if isinstance(value, str) else json.dumps(value)}")
+
+
+def show_response(response: dict[str, Any], as_json: bool) -> None:
+    """A response's body, as it came, on standard output; how it ended on standard error where there is none."""
+    if as_json:
+        show_json(response)
+        return
+    if not response:
+        sys.stderr.write("canceled\n")
+        return
+    if response.get("code") is None:
+        sys.stderr.write(f"{response.get('status')}: {response.get('message') or 'no response'}\n")
+        return
+    if response.get("data_base64") is not None:
+        body = base64.b64decode(response["data_base64"])
+    else:
+        body = (response.get("data") or "").encode()
+    sys.stdout.flush()
+    sys.stdout.buffer.write(body)
+    sys.stdout.buffer.flush()
+    if body and not body.endswith(b"\n") and sys.stdout.isatty():
+        sys.stdout.write("\n")
+
+
+def show_list(tasks: list[dict[str, Any]], as_json: bool) -> None:
+    """Requests, oldest first: uuid, method and URL of each."""
+    if as_json:
+        show_json(tasks)
+        return
+    for task in tasks:
+        say(f"{task['uuid']}  {str(task['method']).upper():<7} {task['url']}")

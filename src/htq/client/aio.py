@@ -1,0 +1,127 @@
+"""The asyncio client."""
+
+import asyncio
+import ssl
+import time
+from collections.abc import Mapping
+from types import TracebackType
+from typing import Any, Final, Self
+
+from htq.client import verbs
+from htq.client.address import away, read_address
+from htq.client.line import Line, dial
+from htq.client.verbs import Answer, Call, Result, Verb
+
+__all__ = ["AsyncClient"]
+
+_IDLE: Final = 1.0
+"""Seconds after which an idle connection is not used again: what goes out while the server closes it is lost."""
+
+
+class AsyncClient:
+    """`Client` for asyncio: the same verbs, awaitable, any number at a time.
+
+    Canceling a call closes its connection. The request at the server goes on, unless it is canceled too.
+    """
+
+    def __init__(self, url: str | None = None, timeout: float = 30.0, tls: ssl.SSLContext | None = None) -> None:
+        self._address = read_address(url)
+        self._timeout = timeout
+        self._tls = tls
+        self._idle: list[Line] = []
+
+    async def send(
+        self,
+        url: str,
+        method: str | None = None,
+        data: Any = None,
+        headers: Mapping[str, str] | None = None,
+        id: str | None = None,  # noqa: A002 - the seed's name
+        timeout: float | Mapping[str, float] | None = None,
+        **options: Any,
+    ) -> dict[str, Any]:
+        """As `Client.send`."""
+        return await self._do(verbs.send(url, method, data, headers, id, timeout, options))
+
+    async def request(self, uuid: str) -> dict[str, Any]:
+        """As `Client.request`."""
+        return await self._do(verbs.request(uuid))
+
+    async def status(self, uuid: str) -> str:
+        """As `Client.status`."""
+        return await self._do(verbs.status(uuid))
+
+    async def response(self, uuid: str) -> dict[str, Any] | None:
+        """As `Client.response`."""
+        return await self._do(verbs.response(uuid))
+
+    async def wait(self, uuid: str, timeout: float | None = None) -> dict[str, Any]:
+        """As `Client.wait`."""
+        return await self._do(verbs.wait(uuid, timeout, time.monotonic))  # noqa: TID251 - the caller's clock
+
+    async def cancel(self, uuid: str) -> None:
+        """As `Client.cancel`."""
+        await self._do(verbs.cancel(uuid))
+
+    async def purge(self, uuid: str) -> None:
+        """As `Client.purge`."""
+        await self._do(verbs.purge(uuid))
+
+    async def queued(self) -> list[dict[str, Any]]:
+        """As `Client.queued`."""
+        return await self._do(verbs.queued())
+
+    async def size(self) -> int:
+        """As `Client.size`."""
+        return await self._do(verbs.size())
+
+    async def close(self) -> None:
+        """Let go of the idle connections. A later call makes a new one."""
+        while self._idle:
+            self._idle.pop().abort()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def _do(self, verb: Verb[Result]) -> Result:
+        try:
+            call = next(verb)
+            while True:
+                call = verb.send(await self._make(call))
+        except StopIteration as end:
+            result: Result = end.value
+            return result
+
+    async def _make(self, call: Call) -> Answer:
+        loop = asyncio.get_running_loop()
+        line: Line | None = None
+        done = False
+        try:
+            async with asyncio.timeout(self._timeout + call.waits):
+                line = self._kept(loop.time()) or await dial(self._address, self._tls)
+                answer = await line.exchange(call, self._address)
+            done = True
+        except (OSError, EOFError) as error:
+            raise away(self._address, error) from error
+        finally:
+            if line is not None:
+                if done and line.reusable:
+                    line.idle_since = loop.time()
+                    self._idle.append(line)
+                else:
+                    line.abort()
+        return answer
+
+    def _kept(self, now: float) -> Line | None:
+        """The connection that was used last, if it is still good; else all that are kept are older, and are let go."""
+        while self._idle:
+            line = self._idle.pop()
+            if now - line.idle_since < _IDLE and not line.has_ended():
+                return line
+            line.abort()
+        return None
