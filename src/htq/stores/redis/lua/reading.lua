@@ -1,0 +1,96 @@
+-- What is only read. These functions write nothing, so they work on a store that is full.
+
+-- Each task of `uuids` as {the flat fields of its hash, its spec}; {{}, nothing} if it is unknown.
+local function records(prefix, uuids)
+  local out = {}
+  for i, uuid in ipairs(uuids) do
+    out[i] = { redis.call('HGETALL', prefix .. 'task:' .. uuid), redis.call('GET', prefix .. 'spec:' .. uuid) }
+  end
+  return out
+end
+
+-- header: a list of uuids.
+local function get(keys, args)
+  local step = begin(keys, args)
+  return records(step.prefix, step.header)
+end
+
+-- header: a list of uuids. Returns {state, cancel_at} of each.
+local function states(keys, args)
+  local step = begin(keys, args)
+  local out = {}
+  for i, uuid in ipairs(step.header) do
+    out[i] = redis.call('HMGET', step.prefix .. 'task:' .. uuid, 'state', 'cancel_at')
+  end
+  return out
+end
+
+-- header: a list of uuids. Returns the msgpack of each response, or nothing.
+local function responses(keys, args)
+  local step = begin(keys, args)
+  local out = {}
+  for i, uuid in ipairs(step.header) do
+    out[i] = redis.call('GET', step.prefix .. 'response:' .. uuid)
+  end
+  return out
+end
+
+-- header: {uuid}. Returns {state, attempt, session, claimed_at} of the task, and the elements of its ended attempts.
+local function attempts(keys, args)
+  local step = begin(keys, args)
+  local uuid = step.header[1]
+  return {
+    redis.call('HMGET', step.prefix .. 'task:' .. uuid, 'state', 'attempt', 'session', 'claimed_at'),
+    redis.call('LRANGE', step.prefix .. 'attempts:' .. uuid, 0, -1),
+  }
+end
+
+-- At most this many scheduled tasks that are due already, and not promoted yet, are shown among the queued ones.
+local DUE_SHOWN = 1000
+
+-- header: {list of statuses, or nothing: what is queued and due, uuid to start after or '', limit}.
+-- Returns the uuids of the first `limit` tasks in the order of uuids, and their records.
+local function list_tasks(keys, args)
+  local step = begin(keys, args)
+  local statuses, after, limit = step.header[1], step.header[2], step.header[3]
+  local found = {}
+  local function look(status)
+    local from = after == '' and '-' or '(' .. after
+    for _, uuid in ipairs(redis.call('ZRANGE', step.prefix .. 'by:' .. status, from, '+', 'BYLEX', 'LIMIT', 0, limit)) do
+      found[#found + 1] = uuid
+    end
+  end
+  if #statuses == 0 then
+    look('queued')
+    local due = redis.call('ZRANGEBYSCORE', step.prefix .. 'due', '-inf', int(step.now), 'LIMIT', 0, DUE_SHOWN)
+    for _, uuid in ipairs(due) do
+      if uuid > after then
+        found[#found + 1] = uuid
+      end
+    end
+  end
+  for _, status in ipairs(statuses) do
+    look(status)
+  end
+  table.sort(found)
+  local page = {}
+  for i = 1, math.min(limit, #found) do
+    page[i] = found[i]
+  end
+  return { page, records(step.prefix, page) }
+end
+
+-- Returns {name, scheduled, queued, pending, when the task at the front of the line was created} of each queue with live tasks.
+local function stats(keys, args)
+  local step = begin(keys, args)
+  local prefix = step.prefix
+  local out = {}
+  for i, queue in ipairs(redis.call('SMEMBERS', prefix .. 'queues')) do
+    local row = redis.call('HMGET', prefix .. 'queue:' .. queue, 'name', 'scheduled', 'queued', 'pending')
+    local lane = redis.call('ZRANGE', prefix .. 'line:' .. queue, 0, 0)[1]
+    local uuid = lane and redis.call('ZRANGE', prefix .. 'lane:' .. lane, 0, 0)[1]
+    row[5] = uuid and redis.call('HGET', prefix .. 'task:' .. uuid, 'created_at') or false
+    out[i] = row
+  end
+  return out
+end

@@ -1,0 +1,26 @@
+-- The verbs, by the names under which a server knows them. `allow-oom`: what drains a store must work when it is full.
+
+local function verb(name, callback, ...)
+  redis.register_function({ function_name = NAME .. '_' .. name, callback = callback, flags = { ... } })
+end
+
+verb('enqueue', enqueue)
+verb('append_body', append_body)
+verb('open_session', open_session, 'allow-oom')
+verb('heartbeat', heartbeat, 'allow-oom')
+verb('close_session', close_session, 'allow-oom')
+verb('reap', reap, 'allow-oom')
+verb('claim', claim, 'allow-oom')
+verb('claim_stops', claim_stops, 'allow-oom')
+verb('finish', finish, 'allow-oom')
+verb('settle_stops', settle_stops, 'allow-oom')
+verb('cancel', cancel, 'allow-oom')
+verb('delete_response', delete_response, 'allow-oom')
+verb('promote', promote, 'allow-oom')
+verb('forget', forget, 'allow-oom')
+verb('get', get, 'no-writes')
+verb('states', states, 'no-writes')
+verb('responses', responses, 'no-writes')
+verb('attempts', attempts, 'no-writes')
+verb('list_tasks', list_tasks, 'no-writes')
+verb('stats', stats, 'no-writes')

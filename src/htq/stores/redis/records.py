@@ -1,0 +1,164 @@
+"""A task's records as they lie in the keys, and how they become the words of the rest of htq."""
+
+import logging
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+import msgspec
+
+from htq.words.attempt import AttemptRecord, Phase
+from htq.words.reasons import Reason
+from htq.words.states import State
+from htq.words.task import CancelRecord, DeleteRecord, DeleteState, Delivery, Proof, Request, Response, Task
+
+__all__ = ["Attempted", "Spec", "known_form", "read_attempt", "read_attempted", "read_response", "task_of"]
+
+T = TypeVar("T")
+
+log = logging.getLogger("htq.stores.redis")
+
+
+class Spec(msgspec.Struct, frozen=True, array_like=True):
+    """What never changes in a task: the key `spec:<uuid>`. New fields go to the end, with a default."""
+
+    request: Request
+    body: bytes | None
+    body_size: int
+    delivery: Delivery
+    tenant: str
+    owner: str
+    name: str | None
+    queue: str
+    key: str
+    host: str
+    priority: int
+    labels: dict[str, str]
+    result_ttl: float
+
+
+class Attempted(msgspec.Struct, frozen=True, array_like=True):
+    """The head of a `Spec`: what an attempt or a stop needs of it."""
+
+    request: Request
+    body: bytes | None
+    body_size: int
+    delivery: Delivery
+
+
+class _Standing(msgspec.Struct, frozen=True, kw_only=True):
+    """What changes in a task, as far as it is shown: the key `task:<uuid>`, whose fields lua/task.lua explains."""
+
+    state: State
+    version: int
+    created_at: int
+    run_at: int
+    reason: Reason | None = None
+    finished_at: int | None = None
+    attempt: int = 0
+    crashes: int = 0
+    response: str | None = None
+    owed: int = 0
+    cancel_at: int | None = None
+    cancel_reason: str | msgspec.UnsetType = msgspec.UNSET
+    """Unset in place of None: not being strict, msgspec would take the text `null` for None."""
+    cancel_phase: Phase | None = None
+    interrupted_at: int | None = None
+    stop_state: DeleteState = "none"
+    stop_code: int | None = None
+    stop_tries: int = 0
+    stop_ms: float | None = None
+    stop_proof: Proof = "none"
+
+
+def known_form(uuid: str) -> str:
+    """`uuid`, or the empty string, which names no task, where it can't be one: it may come out of a caller's URL."""
+    return uuid if len(uuid) == 36 and uuid.isascii() else ""
+
+
+def _reader(type_: type[T]) -> Callable[[str, bytes | None], T | None]:
+    decode = msgspec.msgpack.Decoder(type_).decode
+
+    def read(uuid: str, packed: bytes | None) -> T | None:
+        try:
+            return None if packed is None else decode(packed)
+        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+            _unreadable(uuid, error)
+            return None
+
+    return read
+
+
+read_attempted = _reader(Attempted)
+"""Of a task's uuid and its spec. This and the following give None where there is nothing, or nothing that can be read: a newer
+htq may have written it. One record that is broken must not take others with it."""
+
+read_spec = _reader(Spec)
+read_response = _reader(Response)
+read_attempt = _reader(AttemptRecord)
+
+
+def task_of(uuid: str, flat: Sequence[bytes], packed: bytes | None) -> Task | None:
+    """A task from the fields of its hash (names and values in turn) and its spec.
+
+    None where there is no such task, or none that can be read.
+    """
+    spec = read_spec(uuid, packed) if flat else None
+    if spec is None:
+        return None
+    try:
+        fields = {flat[i].decode(): flat[i + 1].decode() for i in range(0, len(flat), 2)}
+        # Not strict: a number comes as its digits.
+        return _task(uuid, msgspec.convert(fields, _Standing, strict=False), spec)
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        _unreadable(uuid, error)
+        return None
+
+
+def _task(uuid: str, standing: _Standing, spec: Spec) -> Task:
+    return Task(
+        uuid=uuid,
+        request=spec.request,
+        body=spec.body,
+        body_size=spec.body_size,
+        tenant=spec.tenant,
+        owner=spec.owner,
+        name=spec.name,
+        queue=spec.queue,
+        key=spec.key,
+        host=spec.host,
+        priority=spec.priority,
+        labels=spec.labels,
+        delivery=spec.delivery,
+        result_ttl=spec.result_ttl,
+        state=standing.state,
+        reason=standing.reason,
+        version=standing.version,
+        created_at=standing.created_at,
+        run_at=standing.run_at,
+        finished_at=standing.finished_at,
+        attempt=standing.attempt,
+        failures=0,
+        crashes=standing.crashes,
+        has_response=standing.response is not None,
+        cancel=_cancel(standing, standing.cancel_at) if standing.cancel_at is not None else None,
+    )
+
+
+def _cancel(standing: _Standing, requested_at: int) -> CancelRecord:
+    # With several stops (loose attempts have their own) one that is still owed speaks for all.
+    if standing.owed:
+        delete = DeleteRecord("owed")
+    else:
+        delete = DeleteRecord(standing.stop_state, standing.stop_code, standing.stop_tries, standing.stop_ms)
+    return CancelRecord(
+        requested_at=requested_at,
+        reason=None if standing.cancel_reason is msgspec.UNSET else standing.cancel_reason,
+        phase=standing.cancel_phase,
+        interrupted_at=standing.interrupted_at,
+        delete=delete,
+        proof="none" if standing.owed else standing.stop_proof,
+    )
+
+
+def _unreadable(uuid: str, error: Exception) -> None:
+    log.error("[%s] the record of this task can't be read: %s", uuid, error)

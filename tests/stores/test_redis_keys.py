@@ -1,0 +1,155 @@
+"""The keys: one slot, no name of a user's in any, and nothing left when all is forgotten."""
+
+from collections.abc import AsyncIterator, Iterator
+
+import pytest
+
+from htq.stores.base import Cancel, Done, Interrupted, Released
+from htq.stores.redis import RedisStore
+from htq.words.clock import Chance
+from htq.words.task import NewTask
+from stores.conformance.lab import Lab, answer
+from support.clock import ManualClock
+from support.redis_server import RedisServer, flavours
+
+HOSTILE = (
+    "{htq:x}",
+    "}",
+    "a:b:c",
+    "a\x00b",
+    "\n\r\n",
+    "*",
+    "ü\u202e\U0001f600",
+    "x" * 1000,
+    "",
+    "task:",
+    "]]",
+    "' or 1",
+)
+
+
+@pytest.fixture(params=flavours(), scope="module")
+def server(request: pytest.FixtureRequest) -> Iterator[RedisServer]:
+    with RedisServer(request.param, fsync="no") as running:
+        yield running
+
+
+@pytest.fixture
+async def lab(server: RedisServer) -> AsyncIterator[Lab]:
+    with server.client() as client:
+        client.flushall()
+    clock = ManualClock()
+    lab = Lab(
+        lambda clock, chance: RedisStore(server.url, clock=clock, chance=chance, namespace="keys"),
+        clock,
+        Chance(clock, seed=3),
+        signals=True,
+    )
+    await lab.open()
+    yield lab
+    await lab.close()
+
+
+def keys_of(server: RedisServer) -> set[str]:
+    with server.client() as client:
+        return {key.decode() for key in client.scan_iter(count=1000)}
+
+
+async def test_names_of_users_stand_in_no_key_and_come_back_whole(lab: Lab, server: RedisServer) -> None:
+    tasks: list[NewTask] = []
+    for name in HOSTILE:
+        task = lab.task(queue=name, key=name, name=name, tenant=name, owner=name, labels={name: name})
+        tasks.append(task)
+    await lab.store.enqueue(tasks)
+    await lab.store.cancel([Cancel(tasks[0].uuid, HOSTILE[-1])])
+    for key in keys_of(server):
+        assert key.startswith("{htq:keys}:")
+        assert set(key.removeprefix("{htq:keys}:")) <= set("abcdefghijklmnopqrstuvwxyz0123456789-:")
+    found = await lab.store.get([task.uuid for task in tasks])
+    for shown, name in zip(found, HOSTILE, strict=True):
+        assert shown is not None
+        assert (shown.queue, shown.key, shown.name, shown.tenant, shown.owner) == (name,) * 5
+        assert shown.labels == {name: name}
+    assert {queue.name for queue in await lab.store.stats()} == set(HOSTILE[1:])
+
+
+@pytest.mark.parametrize("text", ["null", "true", "1", "1e9", ""])
+async def test_reason_of_a_cancel_comes_back_as_it_was_given(lab: Lab, text: str) -> None:
+    uuid = await lab.enqueue()
+    await lab.store.cancel([Cancel(uuid, text)])
+    task = await lab.get(uuid)
+    assert task.cancel is not None
+    assert task.cancel.reason == text
+
+
+async def test_nothing_is_left_when_everything_is_forgotten(lab: Lab, server: RedisServer) -> None:
+    """Of all kinds of keys only the mark of the layout and the turns of the queues stay, whatever happened before."""
+    store = lab.store
+    large = b"x" * 300_000
+    await lab.enqueue_many(5, name="n", body=large)
+    await lab.enqueue_many(20, delivery="at_most_once")
+    await lab.enqueue(run_at=lab.now + 60_000, queue="later")
+    worker = await lab.worker()
+    claims = await worker.claim(15)
+    await worker.finish(claims[0], Done("success", answer(lab.now, large)))
+    await worker.finish(claims[1], Released(), phase="sent")
+    await worker.finish(claims[2], Interrupted(), phase="sent")
+    await store.cancel([Cancel(claim.uuid) for claim in claims[3:6]])
+    await store.close_session(worker.session)
+    lab.clock.advance(120)
+    await store.promote(100)
+    for _ in range(6):
+        heir = await lab.worker()
+        await heir.claim(100)
+        lab.clock.advance(20)
+        await store.reap(100)
+    lab.clock.advance(600)
+    await store.reap(100)
+    await store.cancel([Cancel(task.uuid) for task in await lab.everything()])
+    lab.clock.advance(600)
+    await store.reap(100)
+    lab.clock.advance(30 * 86400)
+    while await store.forget(100):
+        pass
+    assert await lab.everything() == []
+    assert keys_of(server) <= {f"{{htq:keys}}:{key}" for key in ("meta", "queue:", "idle:")}
+
+
+async def test_lanes_that_ran_empty_are_forgotten_in_time(lab: Lab, server: RedisServer) -> None:
+    """Memory: a lane for each of many hosts leaves nothing behind while its queue goes on."""
+    await lab.enqueue(key="steady")
+    worker = await lab.worker(lease=60.0)
+    for round_ in range(20):
+        await lab.enqueue_many(3, key="steady")
+        for number in range(10):
+            await lab.enqueue(key=f"once {round_} {number}")
+        claims = await worker.claim(12)
+        for claim in claims:
+            await worker.succeed(claim)
+        lab.clock.advance(1)
+    with server.client() as client:
+        idle = [client.zcard(key) for key in keys_of(server) if ":idle:" in key]
+    assert max(idle) <= 24
+
+
+async def test_two_namespaces_do_not_know_each_other(lab: Lab, server: RedisServer) -> None:
+    uuid = await lab.enqueue()
+    other = RedisStore(server.url, clock=lab.clock, chance=lab.chance, namespace="other")
+    await other.open()
+    try:
+        assert await other.get([uuid]) == [None]
+        assert await other.stats() == []
+    finally:
+        await other.close()
+
+
+async def test_record_of_a_newer_version_harms_no_other(lab: Lab, server: RedisServer) -> None:
+    """A corrupt row or an unknown status: it is passed over, and the rest goes on."""
+    odd, corrupt, good = await lab.enqueue_many(3)
+    with server.client() as client:
+        client.hset(f"{{htq:keys}}:task:{odd}", "state", "paused")
+        client.set(f"{{htq:keys}}:spec:{corrupt}", b"\xc1")
+    found = await lab.store.get([odd, corrupt, good])
+    assert [task is not None for task in found] == [False, False, True]
+    worker = await lab.worker()
+    assert good in {claim.uuid for claim in await worker.claim()}
