@@ -23,16 +23,19 @@ __all__ = ["Answer", "Api", "HeardClock", "api_over_sqlite"]
 JSON = {"Content-Type": "application/json"}
 
 
-class HeardClock(ManualClock):
-    """Tells when somebody has gone to sleep, so that a test knows when to let time pass."""
+class HeardClock:
+    """The service's view of the clock, which tells when it has gone to sleep, so that a test knows when to let time pass."""
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, clock: ManualClock) -> None:
+        self._clock = clock
         self.sleeper = asyncio.Event()
+        self.now_ms = clock.now_ms
+        self.steady = clock.steady
+        self.advance = clock.advance
 
     async def sleep(self, seconds: float) -> None:
         self.sleeper.set()
-        await super().sleep(seconds)
+        await self._clock.sleep(seconds)
 
     async def pass_when_slept_on(self, seconds: float) -> None:
         """Wait for a sleeper, then let `seconds` pass."""
@@ -185,9 +188,10 @@ async def api_over_sqlite(
     signals: bool = True,
     service_settings: ServiceSettings | None = None,
 ) -> AsyncIterator[Api]:
-    clock = HeardClock()
+    stopped = ManualClock()
+    clock = HeardClock(stopped)
     chance = Chance(clock, seed=1)
-    store = SqliteStore(folder / "htq.db", clock=clock, chance=chance, signals=signals)
+    store = SqliteStore(folder / "htq.db", clock=stopped, chance=chance, signals=signals)
     info = await store.open()
     assert isinstance(info, StoreInfo)
     service = TaskService(store, clock=clock, chance=chance, settings=service_settings or ServiceSettings())
