@@ -1,0 +1,106 @@
+"""What has to be done now and then, by anybody: `promote`, `reap` (and `close_session`, its friendly form), `forget`."""
+
+from typing import Any
+
+from htq.stores.base import Promoted
+from htq.stores.sqlite.codec import FINAL_FROM, PENDING, QUEUED, SCHEDULED
+from htq.stores.sqlite.leave import reap_one
+from htq.stores.sqlite.rows import COLUMNS, Row
+from htq.stores.sqlite.step import Step
+from htq.stores.sqlite.stops import lapse_stops
+
+__all__ = ["close_session", "forget", "promote", "reap"]
+
+_HELD = f"SELECT {COLUMNS} FROM tasks WHERE state = 2 AND session = ? LIMIT ?"  # noqa: S608
+_DUE = "SELECT id, queue, lane FROM tasks WHERE state = 0 AND due_at <= ? ORDER BY due_at LIMIT ?"
+_PROMOTE = "UPDATE tasks SET state = 1, due_at = NULL, blocked_by = NULL, version = version + 1 WHERE id = ?"
+_EXPIRED = """
+SELECT id, queue, lane FROM tasks WHERE expires_at <= ?
+    AND NOT EXISTS (SELECT 1 FROM stops WHERE task = tasks.id AND state = 'owed')
+ORDER BY expires_at LIMIT ?
+"""
+_SIDES = (
+    ("requests", "id"),
+    ("results", "id"),
+    ("cancels", "id"),
+    ("attempts", "task"),
+    ("stops", "task"),
+    ("chunks", "task"),
+)
+
+
+_CHUNKS_AT_ONCE = 256
+"""Chunks that one `forget` removes, unless a single task has more: 64 MiB, well below what would keep others waiting."""
+_SHRINK_BY = 1024
+"""Pages (4 KiB) that one `forget` cuts off the file."""
+
+
+def promote(step: Step, limit: int) -> Promoted:
+    due = step.rows(_DUE, (step.now, limit))
+    step.many(_PROMOTE, [(task,) for task, _, _ in due])
+    for _, queue, lane in due:
+        step.move(queue, lane, SCHEDULED, QUEUED)
+    if due:
+        step.news.available = True
+    return Promoted(len(due), step.db.execute("SELECT min(due_at) FROM tasks WHERE state = 0").get)
+
+
+def close_session(step: Step, session: bytes) -> None:
+    _end(step, session, -1, crash=False)
+
+
+def reap(step: Step, limit: int) -> int:
+    lapsed = step.rows("SELECT id FROM sessions WHERE boot <> ? OR expires <= ?", (step.boot, step.steady))
+    reaped = 0
+    for (session,) in lapsed:
+        reaped += _end(step, session, limit - reaped, crash=True)
+    lapse_stops(step, limit)
+    return reaped
+
+
+def _end(step: Step, session: bytes, limit: int, *, crash: bool) -> int:
+    """Take at most `limit` tasks (-1: all) from a session; once it holds none, it is gone and its stops are free."""
+    held = step.rows(_HELD, (session, limit))
+    for row in held:
+        reap_one(step, Row._make(row), crash=crash)
+    if not step.db.execute("SELECT 1 FROM tasks WHERE state = ? AND session = ?", (PENDING, session)).get:
+        step.db.execute("UPDATE stops SET holder = NULL, seq = NULL WHERE state = 'owed' AND holder = ?", (session,))
+        if step.db.changes():
+            step.news.available = True
+        step.db.execute("DELETE FROM sessions WHERE id = ?", (session,))
+    return len(held)
+
+
+def forget(step: Step, limit: int) -> int:
+    expired = _light_enough(step, step.rows(_EXPIRED, (step.now, limit)))
+    ids = [(task,) for task, _, _ in expired]
+    for table, column in _SIDES:
+        step.many(f"DELETE FROM {table} WHERE {column} = ?", ids)  # noqa: S608
+    step.many("DELETE FROM tasks WHERE id = ?", ids)
+    for _, queue, lane in expired:
+        step.move(queue, lane, FINAL_FROM, None)
+    step.flush()
+    step.many("DELETE FROM lanes WHERE id = ? AND tasks = 0", {(lane,) for _, _, lane in expired})
+    step.many(
+        "DELETE FROM queues WHERE id = ?1 AND NOT EXISTS (SELECT 1 FROM lanes WHERE queue = ?1)",
+        {(queue,) for _, queue, _ in expired},
+    )
+    _shrink(step)
+    return len(expired)
+
+
+def _light_enough(step: Step, expired: list[Any]) -> list[Any]:
+    """As many of these as one step can remove with their bodies; the rest has time until the next call."""
+    chunks = 0
+    for place, (task, _, _) in enumerate(expired):
+        chunks += step.db.execute("SELECT count(*) FROM chunks WHERE task = ?", (task,)).get
+        if chunks > _CHUNKS_AT_ONCE and place:
+            return expired[:place]
+    return expired
+
+
+def _shrink(step: Step) -> None:
+    """Give a part of the file back to the disk, where most of it is empty."""
+    free, pages = step.db.pragma("freelist_count"), step.db.pragma("page_count")
+    if free > _SHRINK_BY and 2 * free > pages:
+        step.db.execute(f"PRAGMA incremental_vacuum({_SHRINK_BY})").fetchall()

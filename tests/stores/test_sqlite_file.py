@@ -1,0 +1,196 @@
+"""The file: who may read it, which one is refused, and that it is synced before anything is acknowledged."""
+
+import asyncio
+import os
+import signal
+import sys
+import threading
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import apsw
+import pytest
+
+from htq.stores.sqlite import SqliteStore
+from htq.stores.sqlite.schema import MIGRATIONS
+from htq.words.clock import Chance, SystemClock
+from htq.words.errors import StoreRefused, StoreUnavailable
+from stores.conformance.lab import Lab
+from support.clock import ManualClock
+
+
+def a_store(path: Path, *, signals: bool = False) -> SqliteStore:
+    clock = ManualClock()
+    return SqliteStore(path, clock=clock, chance=Chance(clock, seed=7), signals=signals)
+
+
+@pytest.fixture
+async def lab(tmp_path: Path) -> AsyncIterator[Lab]:
+    clock = ManualClock()
+    lab = Lab(
+        lambda clock, chance: SqliteStore(tmp_path / "htq.db", clock=clock, chance=chance, signals=False),
+        clock,
+        Chance(clock, seed=7),
+        signals=False,
+    )
+    await lab.open()
+    yield lab
+    await lab.close()
+
+
+async def test_folders_are_made_for_the_owner_alone_and_so_are_the_files(tmp_path: Path) -> None:
+    path = tmp_path / "state" / "htq" / "htq.db"
+    mask = os.umask(0)
+    try:
+        store = a_store(path)
+        await store.open()
+        files = {file.name: file.stat().st_mode & 0o777 for file in path.parent.iterdir()}
+        await store.close()
+    finally:
+        os.umask(mask)
+    assert {folder.stat().st_mode & 0o777 for folder in (path.parent, path.parent.parent)} == {0o700}
+    assert {"htq.db", "htq.db-wal", "htq.db-shm", "htq.db.lock", "htq.db.turn"} == set(files)
+    assert set(files.values()) == {0o600}
+
+
+async def test_folder_that_was_there_keeps_its_mode(tmp_path: Path) -> None:
+    tmp_path.chmod(0o755)
+    store = a_store(tmp_path / "htq.db")
+    await store.open()
+    await store.close()
+    assert tmp_path.stat().st_mode & 0o777 == 0o755
+
+
+async def test_newer_schema_is_refused_with_a_sentence(tmp_path: Path) -> None:
+    path = tmp_path / "htq.db"
+    store = a_store(path)
+    await store.open()
+    await store.close()
+    db = apsw.Connection(str(path))
+    db.pragma("user_version", len(MIGRATIONS) + 1)
+    db.close()
+    with pytest.raises(StoreRefused, match=r"newer htq \(schema 2; this one knows up to 1\)"):
+        await a_store(path).open()
+
+
+async def test_database_of_another_program_is_refused_and_left_alone(tmp_path: Path) -> None:
+    path = tmp_path / "theirs.db"
+    db = apsw.Connection(str(path))
+    db.execute("CREATE TABLE theirs (x)")
+    db.close()
+    before = path.read_bytes()
+    with pytest.raises(StoreRefused, match="another program"):
+        await a_store(path).open()
+    assert path.read_bytes() == before
+
+
+async def test_file_that_is_no_database_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "notes.txt"
+    path.write_text("Dear diary, " * 500)
+    with pytest.raises(StoreRefused, match="no SQLite database"):
+        await a_store(path).open()
+
+
+async def test_place_that_can_not_be_written_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StoreRefused, match="can't be opened"):
+        await a_store(tmp_path / "file" / "htq.db").open()
+
+
+@pytest.mark.parametrize("version", ["3.40.1", "3.51.2"])
+async def test_sqlite_that_can_corrupt_is_refused(
+    version: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(apsw, "sqlite_lib_version", lambda: version)
+    with pytest.raises(StoreRefused, match="pip install"):
+        await a_store(tmp_path / "htq.db").open()
+    assert not (tmp_path / "htq.db").exists()
+
+
+async def test_commits_are_synced_in_a_write_ahead_log(lab: Lab) -> None:
+    assert isinstance(lab.store, SqliteStore)
+    mode, level = await lab.store._write(lambda step: (step.db.pragma("journal_mode"), step.db.pragma("synchronous")))
+    assert (mode, level) == ("wal", 2)
+
+
+async def test_reopened_store_has_what_was_there(lab: Lab, tmp_path: Path) -> None:
+    worker, claim = await lab.pending()
+    await worker.succeed(claim, b"kept")
+    await lab.store.close()
+    again = a_store(tmp_path / "htq.db")
+    await again.open()
+    try:
+        (response,) = await again.responses([claim.uuid])
+        assert response is not None
+        assert response.body == b"kept"
+    finally:
+        await again.close()
+
+
+async def test_closed_store_answers_unavailable(tmp_path: Path) -> None:
+    store = a_store(tmp_path / "htq.db")
+    await store.open()
+    await store.close()
+    with pytest.raises(StoreUnavailable, match="closed"):
+        await store.stats()
+
+
+async def test_opening_and_closing_leaves_nothing_behind(tmp_path: Path) -> None:
+    async def once() -> tuple[int, int]:
+        store = a_store(tmp_path / "htq.db", signals=True)
+        await store.open()
+        await store.stats()
+        await store.close()
+        await store.close()
+        return len(os.listdir("/proc/self/fd")), threading.active_count()  # noqa: PTH208
+
+    first = await once()
+    for _ in range(49):
+        assert await once() == first
+    assert len(asyncio.all_tasks()) == 1
+
+
+_ACKNOWLEDGES = """
+import asyncio, sys
+from pathlib import Path
+from htq.stores.sqlite import SqliteStore
+from htq.words.clock import Chance, SystemClock
+from htq.words.task import NewTask, Request
+
+async def main():
+    clock = SystemClock()
+    chance = Chance(clock)
+    store = SqliteStore(Path(sys.argv[1]), clock=clock, chance=chance, signals=False)
+    await store.open()
+    async def enqueue():
+        while True:
+            task = NewTask(uuid=chance.uuid(), request=Request(url="http://127.0.0.1:9/", method="get"), key="k", host="h")
+            await store.enqueue([task])
+            print(task.uuid, flush=True)
+    await asyncio.gather(*(enqueue() for _ in range(8)))
+
+asyncio.run(main())
+"""
+
+
+async def test_killed_process_has_lost_nothing_that_it_acknowledged(tmp_path: Path) -> None:
+    child = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", _ACKNOWLEDGES, str(tmp_path / "htq.db"), stdout=asyncio.subprocess.PIPE
+    )
+    assert child.stdout is not None
+    async with asyncio.timeout(20):
+        acknowledged = [(await child.stdout.readline()).decode().strip() for _ in range(200)]
+        child.send_signal(signal.SIGKILL)
+        acknowledged += (await child.stdout.read()).decode().split("\n")[:-1]
+        await child.wait()
+    clock = SystemClock()
+    store = SqliteStore(tmp_path / "htq.db", clock=clock, chance=Chance(clock), signals=False)
+    await store.open()
+    try:
+        found = await store.states(acknowledged)
+        (queue,) = await store.stats()
+    finally:
+        await store.close()
+    assert len(acknowledged) >= 200
+    assert found == [("queued", False)] * len(acknowledged)
+    assert queue.queued >= len(acknowledged)

@@ -1,0 +1,187 @@
+"""Turns, weights and caps of lanes, and that no statement of the hot path reads more than it needs."""
+
+import re
+from collections import Counter
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import apsw
+import pytest
+
+from htq.stores.sqlite import SqliteStore, claims, finishes, tasks_in, upkeep
+from htq.stores.sqlite.connection import connect, prepare
+from htq.stores.sqlite.step import Step
+from htq.stores.sqlite.turns import LaneTurn, deal, split
+from htq.words.clock import Chance
+from stores.conformance.lab import Lab
+from support.clock import ManualClock
+
+
+@pytest.fixture
+async def lab(tmp_path: Path) -> AsyncIterator[Lab]:
+    clock = ManualClock()
+    lab = Lab(
+        lambda clock, chance: SqliteStore(tmp_path / "htq.db", clock=clock, chance=chance, signals=False),
+        clock,
+        Chance(clock, seed=7),
+        signals=False,
+    )
+    await lab.open()
+    yield lab
+    await lab.close()
+
+
+async def set_lane(lab: Lab, key: str, **columns: int) -> None:
+    assert isinstance(lab.store, SqliteStore)
+    sets = ", ".join(f"{column} = ?" for column in columns)
+    sql = f"UPDATE lanes SET {sets} WHERE key = ?"
+
+    def change(step: Step) -> None:
+        step.db.execute(sql, (*columns.values(), key))
+
+    await lab.store._write(change)
+
+
+@pytest.mark.parametrize("size", [1, 3, 7, 64])
+async def test_lanes_are_served_by_weight_whatever_the_size_of_claims(size: int, lab: Lab) -> None:
+    for key in "abc":
+        await lab.enqueue_many(400, key=key)
+    for key, weight in {"a": 1, "b": 2, "c": 5}.items():
+        await set_lane(lab, key, weight=weight, turns_left=weight)
+    keys = {task.uuid: task.key for task in await lab.everything()}
+    worker = await lab.worker()
+    served: Counter[str] = Counter()
+    while served.total() < 448:
+        served.update(keys[claim.uuid] for claim in await worker.claim(min(size, 448 - served.total())))
+    assert abs(served["a"] - 56) <= 1
+    assert abs(served["b"] - 112) <= 2
+    assert abs(served["c"] - 280) <= 5
+
+
+async def test_lane_never_runs_more_than_its_cap_and_comes_back_when_one_ends(lab: Lab) -> None:
+    await lab.enqueue_many(5, key="capped")
+    await lab.enqueue_many(5, key="free")
+    await set_lane(lab, "capped", cap=2)
+    keys = {task.uuid: task.key for task in await lab.everything()}
+    worker = await lab.worker()
+    claimed = await worker.claim(100)
+    assert Counter(keys[claim.uuid] for claim in claimed) == {"capped": 2, "free": 5}
+    assert await worker.claim(100) == []
+    await worker.succeed(next(claim for claim in claimed if keys[claim.uuid] == "capped"))
+    assert [keys[claim.uuid] for claim in await worker.claim(100)] == ["capped"]
+
+
+async def test_queue_whose_lanes_are_full_leaves_its_share_to_the_others(lab: Lab) -> None:
+    await lab.enqueue_many(50, queue="full", key="k")
+    await lab.enqueue_many(50, queue="open", key="k")
+    assert isinstance(lab.store, SqliteStore)
+    await lab.store._write(
+        lambda step: step.db.execute(
+            "UPDATE lanes SET cap = 1 WHERE queue = (SELECT id FROM queues WHERE name = 'full')"
+        ).fetchall()
+    )
+    queues = {task.uuid: task.queue for task in await lab.everything()}
+    worker = await lab.worker()
+    assert Counter(queues[claim.uuid] for claim in await worker.claim(20)) == {"full": 1, "open": 19}
+
+
+async def test_lanes_and_queues_go_with_the_last_task_that_names_them(lab: Lab) -> None:
+    assert isinstance(lab.store, SqliteStore)
+
+    def left(step: Step) -> tuple[int, int]:
+        return (
+            step.db.execute("SELECT count(*) FROM lanes").get,
+            step.db.execute("SELECT count(*) FROM queues").get,
+        )
+
+    for number in range(3):
+        await lab.final(key=f"k{number}", queue="passing", result_ttl=60.0)
+    assert await lab.store._write(left) == (3, 1)
+    lab.clock.advance(61)
+    assert await lab.store.forget(2) == 2
+    assert await lab.store._write(left) == (1, 1)
+    assert await lab.store.forget(2) == 1
+    assert await lab.store._write(left) == (0, 0)
+
+
+async def test_damaged_task_ends_in_error_and_stands_in_nobodys_way(lab: Lab) -> None:
+    assert isinstance(lab.store, SqliteStore)
+    await lab.enqueue_many(3)
+    await lab.store._write(lambda step: step.db.execute("UPDATE requests SET request = x'c1' WHERE id = 1").fetchall())
+    worker = await lab.worker()
+    assert len(await worker.claim()) == 2
+    assert await lab.store._write(
+        lambda step: step.db.execute("SELECT state, reason FROM tasks WHERE id = 1").fetchone()
+    ) == (4, "internal")
+    (queue,) = await lab.store.stats()
+    assert (queue.queued, queue.pending) == (0, 2)
+
+
+async def test_sessions_of_an_earlier_boot_are_lapsed(lab: Lab) -> None:
+    assert isinstance(lab.store, SqliteStore)
+    worker, claim = await lab.pending()
+    await lab.store._write(lambda step: step.db.execute("UPDATE sessions SET boot = 'before'").fetchall())
+    assert await lab.store.reap(10) == 1
+    assert await lab.state(claim.uuid) == "queued"
+    assert await worker.succeed(claim) == "lost"
+
+
+def test_deal_goes_round_until_the_slots_are_gone() -> None:
+    lanes = [LaneTurn(lane, 1, 1, room) for lane, room in ((1, 9), (2, 1), (3, 9))]
+    assert {share.lane: share.take for share in deal(lanes, 5, everything=True)} == {1: 2, 2: 1, 3: 2}
+
+
+def test_deal_begins_no_second_turn_while_other_lanes_wait() -> None:
+    lanes = [LaneTurn(1, 2, 2, 9), LaneTurn(2, 2, 2, 9)]
+    assert [share.take for share in deal(lanes, 9, everything=False)] == [2, 2]
+
+
+def test_deal_leaves_a_lane_its_place_while_it_has_turns_left() -> None:
+    (share,) = deal([LaneTurn(1, 5, 5, 9), LaneTurn(2, 1, 1, 9)], 2, everything=False)
+    assert (share.take, share.turns_left, share.place) == (2, 3, None)
+
+
+@pytest.mark.parametrize(
+    ("waiting", "slots", "takes", "last"),
+    [
+        ([5, 5], 4, [2, 2], [0, 1]),
+        ([5, 5], 3, [2, 1], [1, 0]),
+        ([1, 9, 9], 7, [1, 3, 3], [0, 1, 2]),
+        ([9, 9, 9], 2, [1, 1, 0], [0, 1]),
+        ([2, 2], 9, [2, 2], [0, 1]),
+    ],
+)
+def test_split_gives_each_queue_its_turn(waiting: list[int], slots: int, takes: list[int], last: list[int]) -> None:
+    assert split(waiting, slots) == (takes, last)
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        claims._READY_QUEUES,
+        claims._READY_LANES,
+        claims._FIRST_TASKS,
+        claims._AGAIN.replace("ORDER BY t.lane, t.ord, t.uuid", ""),
+        claims._CLAIM + "(?, ?, ?, ?)",
+        claims._TURN,
+        finishes._FENCE,
+        finishes._DONE + "(?, ?, ?, ?)",
+        tasks_in._KNOWN + "(?, ?, ?, ?)",
+        upkeep._DUE,
+        upkeep._EXPIRED,
+        upkeep._HELD,
+    ],
+)
+def test_hot_statement_goes_along_an_index_and_sorts_nothing(sql: str, tmp_path: Path) -> None:
+    """Nothing shows at 1,000 rows; at 1,000,000 a scan or a sort is a standstill."""
+    prepare(tmp_path / "htq.db")
+    db: apsw.Connection = connect(tmp_path / "htq.db", writer=True)
+    try:
+        numbered = [int(number) for number in re.findall(r"\?(\d+)", sql)]
+        values = (1,) * (max(numbered, default=0) + sql.count("?") - len(numbered))
+        plan = [row[3] for row in db.execute(f"EXPLAIN QUERY PLAN {sql}", values, can_cache=False)]
+    finally:
+        db.close()
+    assert not [line for line in plan if "TEMP B-TREE" in str(line)]
+    scans = [line for line in plan if str(line).startswith("SCAN") and "queues_ready" not in str(line)]
+    assert not scans
