@@ -31,7 +31,7 @@ import msgspec
 from htq.words.attempt import AttemptRecord, Phase
 from htq.words.reasons import Reason
 from htq.words.states import State
-from htq.words.task import DeleteState, Delivery, NewTask, Proof, Request, Response, Task
+from htq.words.task import DeleteState, Delivery, NewTask, Proof, Request, Response, StopPolicy, Task
 
 __all__ = [
     "BLOCKED_FOR",
@@ -54,9 +54,11 @@ __all__ = [
     "Outcome",
     "Page",
     "Promoted",
+    "QueueSettings",
     "QueueStats",
     "Released",
     "RunningCancel",
+    "Selection",
     "SessionInfo",
     "Signal",
     "Stop",
@@ -261,6 +263,20 @@ class Page(NamedTuple):
     cursor: str | None
 
 
+class Selection(NamedTuple):
+    """As `Page`, with the uuids alone."""
+
+    uuids: list[str]
+    cursor: str | None
+
+
+class QueueSettings(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
+    """What an operator says of a queue. A store keeps it and does not look inside."""
+
+    stop: StopPolicy | None = None
+    """How the targets of its tasks are told to stop, where a task does not say; None: as the server does by default."""
+
+
 class QueueStats(msgspec.Struct, frozen=True, kw_only=True):
     """Counts of a queue's live tasks. They are kept, not counted."""
 
@@ -432,11 +448,26 @@ class Store(Protocol):
         ...
 
     async def attempts(self, uuid: str) -> list[AttemptRecord]:
-        """All attempts of a task, first to last, with one that is under way and those whose worker died."""
+        """All attempts of a task, first to last, with one that is under way and those whose worker died.
+
+        Each with what came of its stop, if one was written for it.
+        """
         ...
 
     async def list_tasks(self, where: Filter, cursor: str | None, limit: int) -> Page:
         """A page of tasks after `cursor`. With large bodies left beside."""
+        ...
+
+    async def select(self, where: Filter, cursor: str | None, limit: int) -> Selection:
+        """The uuids that `list_tasks` would give, without reading the tasks: for what is done to many of them."""
+        ...
+
+    async def put_queue(self, name: str, settings: QueueSettings) -> None:
+        """Keep a queue's settings. Durable on return; the last one wins."""
+        ...
+
+    async def queues(self) -> dict[str, QueueSettings]:
+        """The settings of every queue that has any."""
         ...
 
     async def stats(self) -> list[QueueStats]:
@@ -444,7 +475,10 @@ class Store(Protocol):
         ...
 
     async def delete_response(self, uuids: Sequence[str]) -> list[bool]:
-        """Delete responses with their bodies. False where there is none. The task stays as it is."""
+        """Delete responses with their bodies. False where there is none. The task stays as it is.
+
+        The one verb whose repeat answers otherwise: what the first call deleted is not there any more.
+        """
         ...
 
     async def promote(self, limit: int) -> Promoted:

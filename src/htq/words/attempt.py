@@ -5,6 +5,7 @@ from typing import Literal, get_args
 import msgspec
 
 from htq.words.reasons import Reason
+from htq.words.stop import DeleteRecord
 
 __all__ = ["PHASES", "UNSENT_PHASES", "AttemptRecord", "ClosedBy", "Phase"]
 
@@ -50,5 +51,7 @@ class AttemptRecord(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=Tru
     bytes_received: int = 0
     timings_ms: dict[str, float] = {}
     """Milliseconds spent in `dns`, `connect`, `tls`, `send`, `first_byte`, `transfer`."""
+    delete: DeleteRecord | None = None
+    """What came of the DELETE that followed it; None where none was owed. A store fills it in when it is asked."""
     closed_by: ClosedBy | None = None
     """Who closed the connection; None where it was kept."""

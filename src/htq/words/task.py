@@ -11,6 +11,7 @@ import msgspec
 from htq.words.attempt import Phase
 from htq.words.reasons import Reason
 from htq.words.states import State, Status, status_of
+from htq.words.stop import DeleteRecord, DeleteState, Proof
 
 __all__ = [
     "BodyKind",
@@ -119,21 +120,6 @@ class Response(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     headers: Headers = ()
     body_size: int = 0
     body: bytes | None = b""
-
-
-DeleteState = Literal["owed", "none", "confirmed", "accepted", "gone", "unsupported", "refused", "failed", "lapsed"]
-"""`owed` until it is settled; then what the service made of the DELETE, or `none` where none had to be sent."""
-
-Proof = Literal["header", "ended", "none"]
-
-
-class DeleteRecord(msgspec.Struct, frozen=True):
-    """The DELETE of a canceled attempt, as far as it is known."""
-
-    state: DeleteState = "none"
-    code: int | None = None
-    tries: int = 0
-    elapsed_ms: float | None = None
 
 
 class CancelRecord(msgspec.Struct, frozen=True, kw_only=True):
