@@ -1,0 +1,58 @@
+"""Handlers of a request's response."""
+
+import asyncio
+from typing import Final
+
+from htq.api.envelope import envelope
+from htq.api.http import EMPTY, Call, Header, Reply, json_reply
+from htq.api.links import response_links
+from htq.api.patience import unless_gone
+from htq.api.prefer import parse_prefer, whole_seconds
+from htq.api.views import StatusView
+from htq.usecases import Result
+from htq.words.errors import Malformed
+
+__all__ = ["delete_response", "envelope_reply", "get_response"]
+
+_LARGE: Final = 256 * 1024
+"""Bytes of a body."""
+
+
+async def get_response(call: Call) -> Reply:
+    """Blocks until it is there, as in the seed, unless the caller says how long he waits."""
+    wait = _wait(call.query.get("wait"), call.settings.max_wait)
+    prefer = parse_prefer(call.headers, call.settings.max_wait)
+    applied = prefer._replace(respond_async=False, wait=prefer.wait if wait is None else None).applied()
+    if wait is None:
+        wait = prefer.wait
+    looking = call.service.result(call.name, wait)
+    result = await (looking if wait == 0 else unless_gone(call, looking))
+    if result is None:
+        status = StatusView(await call.service.status(call.name))
+        return json_reply(202, status, [(b"retry-after", b"1"), *applied])
+    return await envelope_reply(result, [response_links(call.base, call.name), *applied])
+
+
+async def envelope_reply(result: Result, headers: list[Header]) -> Reply:
+    """The envelope of `result`. A large one is made in a thread, since the loop has others to serve."""
+    if len(result.body) > _LARGE:
+        return await asyncio.to_thread(_envelope_reply, result, headers)
+    return _envelope_reply(result, headers)
+
+
+def _envelope_reply(result: Result, headers: list[Header]) -> Reply:
+    return json_reply(200, envelope(result), headers)
+
+
+async def delete_response(call: Call) -> Reply:
+    await call.service.delete_response(call.name)
+    return EMPTY
+
+
+def _wait(values: list[str] | None, most: float) -> int | None:
+    if values is None:
+        return None
+    text = values[0]
+    if len(values) > 1 or not (text.isascii() and text.isdigit()):
+        raise Malformed("wait is a number of whole seconds, given once, such as wait=10.")
+    return whole_seconds(text, most)

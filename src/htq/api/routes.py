@@ -1,0 +1,187 @@
+"""The table of routes: everything that can be asked over HTTP."""
+
+from typing import Annotated, Final
+
+from msgspec import Meta
+
+from htq.api.about import ProblemView, get_problem, list_problems
+from htq.api.envelope import Envelope, Failure, NoResponse
+from htq.api.queues import get_queue, list_queues
+from htq.api.responses import delete_response, get_response
+from htq.api.table import Answer, Operation, Parameter, Route
+from htq.api.tasks import cancel_task, get_attempts, get_cancel, get_status, get_task, list_tasks, post_task
+from htq.api.views import ListedTask, QueueView, StatusView, TaskView
+from htq.usecases import Submission
+from htq.words.attempt import AttemptRecord
+from htq.words.errors import InvalidField, NotFound, Overloaded, StoreUnavailable, TooLarge, UnsupportedMedia
+from htq.words.states import State
+from htq.words.task import CancelRecord
+
+__all__ = ["ROUTES"]
+
+_Seconds = Annotated[int, Meta(ge=0)]
+_Time = Annotated[int, Meta(ge=0)]
+_AnyEnvelope = Envelope | Failure | NoResponse
+
+_WAIT: Final = "wait=N: up to N seconds, 60 at most"
+_PREFER_WAIT: Final = Parameter("Prefer", str, f"{_WAIT}.")
+_LATER: Final = ("Retry-After", "Preference-Applied")
+
+_TASK: Final = (NotFound, StoreUnavailable)
+_WAITS: Final = (NotFound, StoreUnavailable, Overloaded)
+
+ROUTES: Final[tuple[Route, ...]] = (
+    Route(
+        "/",
+        "The queue",
+        {
+            "GET": Operation(
+                list_tasks,
+                "List requests, oldest first: with no status named, those that are queued and due",
+                (Answer(200, list[ListedTask], "A page of requests; Link has the next.", ("Link",)),),
+                (StoreUnavailable,),
+                query=(
+                    Parameter("status", list[State], "Status words, joined by commas or given several times."),
+                    Parameter("queue", str, "The queue."),
+                    Parameter("key", str, "The lane."),
+                    Parameter("host", str, "The target's host."),
+                    Parameter("id", str, "The caller's own name."),
+                    Parameter("label.", str, "label.<name>: the value of a label."),
+                    Parameter("since", _Time, "Queued at or after this time, in epoch milliseconds."),
+                    Parameter("until", _Time, "Queued before this time, in epoch milliseconds."),
+                    Parameter("limit", Annotated[int, Meta(ge=1, le=1000)], "Requests on a page; 100 if left out."),
+                    Parameter("cursor", str, "Where the page before ended: follow its Link."),
+                ),
+            ),
+            "POST": Operation(
+                post_task,
+                "Queue a request",
+                (
+                    Answer(303, TaskView, "Queued, durably. Location has it.", ("Location", "Preference-Applied")),
+                    Answer(
+                        200,
+                        _AnyEnvelope,
+                        "Done within the time that Prefer gave: its response.",
+                        ("Location", "Content-Location", "Link", "Preference-Applied"),
+                    ),
+                    Answer(202, TaskView, "In place of 303 if preferred.", ("Location", "Preference-Applied")),
+                ),
+                (UnsupportedMedia, TooLarge, InvalidField, StoreUnavailable, Overloaded),
+                takes=Submission,
+                headers=(
+                    Parameter("Prefer", str, f"{_WAIT}, for the response itself; respond-async: 202 in place of 303."),
+                ),
+            ),
+        },
+    ),
+    Route(
+        "/{uuid}/",
+        "A request",
+        {
+            "GET": Operation(
+                get_task,
+                "Look at a request",
+                (Answer(200, TaskView, "The request.", ("Link", "ETag")),),
+                _TASK,
+            ),
+            "DELETE": Operation(
+                cancel_task,
+                "Cancel a request for good, and delete its response",
+                (
+                    Answer(204, None, "It is canceled, for ever."),
+                    Answer(200, CancelRecord, "It is canceled, and this came of it.", ("Preference-Applied",)),
+                    Answer(202, CancelRecord, "It is canceled, and the target not told yet.", _LATER),
+                ),
+                _WAITS,
+                query=(Parameter("reason", Annotated[str, Meta(max_length=500)], "Why, in a line of your own."),),
+                headers=(Parameter("Prefer", str, f"{_WAIT}, until it is known what came of it."),),
+            ),
+        },
+    ),
+    Route(
+        "/{uuid}/status/",
+        "The status of a request",
+        {"GET": Operation(get_status, "Look at the status alone", (Answer(200, StatusView, "The status."),), _TASK)},
+    ),
+    Route(
+        "/{uuid}/response/",
+        "The response to a request",
+        {
+            "GET": Operation(
+                get_response,
+                "Wait for the response and get it",
+                (
+                    Answer(200, _AnyEnvelope, "The response; of a canceled request the empty object.", ("Link",)),
+                    Answer(202, StatusView, "It is not there yet, and the time to wait is over.", _LATER),
+                ),
+                _WAITS,
+                query=(
+                    Parameter("wait", _Seconds, "Seconds, 60 at most; 0 does not wait. Left out: until it is there."),
+                ),
+                headers=(_PREFER_WAIT,),
+            ),
+            "DELETE": Operation(
+                delete_response, "Delete the response to free its space", (Answer(204, None, "It is gone."),), _TASK
+            ),
+        },
+    ),
+    Route(
+        "/{uuid}/cancel/",
+        "The cancel of a request",
+        {
+            "GET": Operation(
+                get_cancel,
+                "See what a cancel met and what came of it",
+                (Answer(200, CancelRecord, "The record of the cancel."),),
+                _TASK,
+            )
+        },
+    ),
+    Route(
+        "/{uuid}/attempts/",
+        "The exchanges of a request",
+        {
+            "GET": Operation(
+                get_attempts,
+                "See each exchange that was begun",
+                (Answer(200, list[AttemptRecord], "First to last."),),
+                _TASK,
+            )
+        },
+    ),
+    Route(
+        "/queues/",
+        "The queues",
+        {
+            "GET": Operation(
+                list_queues,
+                "Count the requests that have not ended, by queue",
+                (Answer(200, list[QueueView], "The queues that have any, by name."),),
+                (StoreUnavailable,),
+            )
+        },
+    ),
+    Route(
+        "/queues/{queue}/",
+        "A queue",
+        {"GET": Operation(get_queue, "Count its requests", (Answer(200, QueueView, "The queue."),), _TASK)},
+    ),
+    Route(
+        "/problems/",
+        "The kinds of errors",
+        {
+            "GET": Operation(
+                list_problems, "List the kinds of errors", (Answer(200, list[ProblemView], "All there are."),)
+            )
+        },
+    ),
+    Route(
+        "/problems/{problem}/",
+        "A kind of error",
+        {
+            "GET": Operation(
+                get_problem, "What a problem's type means", (Answer(200, ProblemView, "The kind."),), (NotFound,)
+            )
+        },
+    ),
+)

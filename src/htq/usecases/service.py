@@ -1,0 +1,181 @@
+"""The use cases over one store: the only thing that a door may call."""
+
+from collections.abc import Sequence
+from typing import Final, TypeVar
+
+import msgspec
+
+from htq.stores.base import BodyRef, Cancel, Enqueued, Filter, Page, QueueStats, Store
+from htq.usecases.gather import Gatherer
+from htq.usecases.lists import fill_page
+from htq.usecases.results import Result, read_whole, without_response
+from htq.usecases.settings import ServiceSettings
+from htq.usecases.submission import Submission
+from htq.usecases.submit import accepted, new_task
+from htq.usecases.waiting import Waiting
+from htq.words.attempt import AttemptRecord
+from htq.words.clock import Chance, Clock
+from htq.words.errors import NotFound
+from htq.words.states import FINAL, State, Status, status_of
+from htq.words.task import CancelRecord, NewTask, Response, Task
+
+__all__ = ["TaskService"]
+
+Found = TypeVar("Found")
+
+_UNKNOWN: Final = "No such request: it was never here, or has been forgotten."
+_LOOKS: Final = 3
+"""A response can be deleted between two of the reads that it takes; a look that met this is taken again."""
+
+
+class TaskService:
+    """Queue, look, wait, cancel. Every method may raise `StoreUnavailable`; one that takes a uuid, `NotFound`.
+
+    A `wait` is in seconds: 0 doesn't wait, None waits for as long as it takes.
+    """
+
+    def __init__(self, store: Store, *, clock: Clock, chance: Chance, settings: ServiceSettings) -> None:
+        self.settings = settings
+        self._store = store
+        self._clock = clock
+        self._chance = chance
+        self._waiting = Waiting(
+            store,
+            clock=clock,
+            chance=chance,
+            poll_every=settings.poll_every,
+            max_waiters=settings.max_waiters,
+            batch=settings.batch,
+        )
+        limit = settings.batch
+        self._enqueue: Gatherer[NewTask, Enqueued] = Gatherer(store.enqueue, limit=limit, weigh=_weight)
+        self._get: Gatherer[str, Task | None] = Gatherer(store.get, limit=limit)
+        self._states: Gatherer[str, tuple[State, bool] | None] = Gatherer(store.states, limit=limit)
+        self._responses: Gatherer[str, Response | None] = Gatherer(store.responses, limit=limit)
+        self._cancel: Gatherer[Cancel, State | None] = Gatherer(store.cancel, limit=limit)
+        self._delete_response: Gatherer[str, bool] = Gatherer(store.delete_response, limit=limit)
+
+    async def close(self) -> None:
+        """Finish the store calls that are under way, and stop listening. The store is its owner's to close."""
+        await self._waiting.close()
+        for gatherer in (
+            self._enqueue,
+            self._get,
+            self._states,
+            self._responses,
+            self._cancel,
+            self._delete_response,
+        ):
+            await gatherer.close()
+
+    async def submit(self, submission: Submission) -> Task:
+        """Queue a request: when this returns it is as durable as the store makes it. Raises `InvalidField`."""
+        now_ms = self._clock.now_ms()
+        new = new_task(submission, self.settings, self._chance.uuid(), now_ms)
+        self._waiting.wake((await self._enqueue(new)).superseded)
+        return accepted(new, now_ms)
+
+    async def task(self, uuid: str) -> Task:
+        """The task, its body with it however large it is."""
+        task = _known(await self._get(uuid))
+        if task.body is not None:
+            return task
+        body = await read_whole(self._store, BodyRef(uuid, 0, "request"), task.body_size)
+        if body is None:
+            raise NotFound(_UNKNOWN)
+        return msgspec.structs.replace(task, body=body)
+
+    async def status(self, uuid: str) -> Status:
+        """The seed's word for where the task stands."""
+        return status_of(*_known(await self._states(uuid)))
+
+    async def result(self, uuid: str, wait: float | None) -> Result | None:
+        """What came of the task; None if it has not ended within `wait`. `NotFound` too where the response was deleted."""
+        return await self._waiting.until(uuid, lambda: self._look_for_result(uuid), wait)
+
+    async def cancel(self, uuid: str, reason: str | None = None) -> None:
+        """Cancel a task: from now on it is canceled for ever, and no new attempt of it starts."""
+        _known(await self._cancel(Cancel(uuid, reason)))
+        self._waiting.wake((uuid,))
+
+    async def cancel_record(self, uuid: str) -> CancelRecord:
+        """What a cancel met and what came of it, so far. `NotFound` if nobody asked for one."""
+        record = _known(await self._get(uuid)).cancel
+        if record is None:
+            raise NotFound("This request was not canceled: DELETE it to cancel it.")
+        return record
+
+    async def settled_cancel(self, uuid: str, wait: float | None) -> CancelRecord | None:
+        """The record once nothing more will happen to the task; None if that is not so within `wait`."""
+
+        async def look() -> CancelRecord | None:
+            task = _known(await self._get(uuid))
+            return task.cancel if task.is_settled else None
+
+        return await self._waiting.until(uuid, look, wait)
+
+    async def attempts(self, uuid: str) -> list[AttemptRecord]:
+        """Each exchange that was begun for the task, first to last."""
+        records = await self._store.attempts(uuid)
+        if not records:
+            _known(await self._states(uuid))
+        return records
+
+    async def delete_response(self, uuid: str) -> None:
+        """Free the space that a response takes. `NotFound` too where there is none (any more)."""
+        if not await self._delete_response(uuid):
+            _known(await self._states(uuid))
+            raise NotFound("There is no response to delete: none has come yet, or it was deleted.")
+
+    async def tasks(self, where: Filter, cursor: str | None, limit: int) -> Page:
+        """A page of tasks, oldest first, with large bodies left out (`Task.body` is None)."""
+        return await fill_page(self._store, where, cursor, limit)
+
+    async def queues(self) -> Sequence[QueueStats]:
+        """Every queue with live tasks, by name."""
+        return await self._store.stats()
+
+    async def queue(self, name: str) -> QueueStats:
+        """The counts of one queue. `NotFound` where it has no live tasks, unless it is the default one."""
+        for stats in await self._store.stats():
+            if stats.name == name:
+                return stats
+        if name == "default":
+            return QueueStats(name=name, scheduled=0, queued=0, pending=0, oldest_queued_at=None)
+        raise NotFound("No such queue: a queue is there while it has requests that have not ended.")
+
+    async def _look_for_result(self, uuid: str) -> Result | None:
+        for _ in range(_LOOKS):
+            state, canceled = _known(await self._states(uuid))
+            status = status_of(state, canceled)
+            if status == "canceled":
+                return Result(uuid, status, None, None, b"")
+            if state not in FINAL:
+                return None
+            response = await self._responses(uuid)
+            if response is not None and response.code is not None and response.body is not None:
+                return Result(uuid, status, None, response, response.body)
+            # The word for a failure stands in the task, and so does the attempt that a body beside the record belongs to.
+            task = _known(await self._get(uuid))
+            if task.status != status:
+                continue
+            if response is None and not task.has_response:
+                response = without_response(task)
+            if response is None:
+                break
+            body = response.body
+            if body is None:
+                body = await read_whole(self._store, BodyRef(uuid, task.attempt, "response"), response.body_size)
+            if body is not None:
+                return Result(uuid, status, task.reason, response, body)
+        raise NotFound("The response was deleted.")
+
+
+def _weight(new: NewTask) -> int:
+    return len(new.body)
+
+
+def _known(found: Found | None) -> Found:
+    if found is None:
+        raise NotFound(_UNKNOWN)
+    return found

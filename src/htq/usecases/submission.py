@@ -1,0 +1,124 @@
+"""What a caller may say of a new task: the shape that validates it, and that the reference is made from.
+
+Each description is shown to whoever gets the field wrong, so it says what to write.
+"""
+
+from typing import Annotated, Final
+
+import msgspec
+from msgspec import Meta
+
+from htq.words.task import Delivery
+
+__all__ = ["MAX_TOTAL_TIMEOUT", "NAME_PATTERN", "QUEUE_PATTERN", "CancelWish", "Submission", "TimeoutWish"]
+
+MAX_TOTAL_TIMEOUT: Final = 7 * 86400.0
+NAME_PATTERN: Final = r"^[^\x00-\x1f\x7f]*\Z"
+QUEUE_PATTERN: Final = r"^[A-Za-z0-9][A-Za-z0-9._-]*\Z"
+_LABEL_PATTERN: Final = r"^[A-Za-z0-9][A-Za-z0-9._/-]*\Z"
+
+_NULL: Final = msgspec.Raw(b"null")
+
+Bound = Annotated[float, Meta(gt=0, le=MAX_TOTAL_TIMEOUT)]
+
+
+class TimeoutWish(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Bounds of one exchange, in seconds."""
+
+    connect: Annotated[Bound | None, Meta(description="Seconds until the connection stands, its name resolved.")] = None
+    first_byte: Annotated[Bound | None, Meta(description="Seconds from the request to the answer's first byte.")] = None
+    idle: Annotated[Bound | None, Meta(description="Seconds for which the answer may stand still.")] = None
+    total: Annotated[Bound | None, Meta(description="Seconds for the whole exchange.")] = None
+
+
+class CancelWish(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How the target is told that the task was canceled."""
+
+    delete: Annotated[bool, Meta(description="true or false: whether a DELETE is sent to the task's URL.")] = True
+
+
+class Submission(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A request to be queued. Only `url` is needed; null says nothing."""
+
+    url: Annotated[str, Meta(description="An absolute http or https URL, in a string.")]
+    method: Annotated[
+        Annotated[str, Meta(min_length=1, max_length=32)] | None,
+        Meta(description='An HTTP method such as "get"; left out it is get, or post where there is data.'),
+    ] = None
+    data: Annotated[
+        msgspec.Raw,
+        Meta(
+            description="The body: a string is sent as UTF-8, an object or array as JSON, byte for byte as it came.",
+            extra_json_schema={"type": ["string", "object", "array", "null"]},
+        ),
+    ] = msgspec.field(default_factory=lambda: _NULL)
+    data_base64: Annotated[str | None, Meta(description="The body as base64 (RFC 4648, 4), in place of data.")] = None
+    headers: Annotated[
+        dict[str, str] | None,
+        Meta(description="An object of header names with their values, each value one string."),
+    ] = None
+    timeout: Annotated[
+        Bound | TimeoutWish | None,
+        Meta(
+            description="Seconds for the whole exchange, a number above 0 and up to 604800; or an object with connect, "
+            "first_byte, idle and total."
+        ),
+    ] = None
+    id: Annotated[
+        Annotated[str, Meta(min_length=1, max_length=255, pattern=NAME_PATTERN)] | None,
+        Meta(
+            description="A name of your choice, 1 to 255 characters without control characters; "
+            "a newer request with the same one cancels this one."
+        ),
+    ] = None
+    queue: Annotated[
+        Annotated[str, Meta(min_length=1, max_length=64, pattern=QUEUE_PATTERN)] | None,
+        Meta(description="1 to 64 of A-Z a-z 0-9 . _ -, beginning with a letter or digit; left out it is default."),
+    ] = None
+    key: Annotated[
+        Annotated[str, Meta(min_length=1, max_length=255, pattern=NAME_PATTERN)] | None,
+        Meta(description="The lane inside the queue, 1 to 255 characters; left out it is the target's origin."),
+    ] = None
+    priority: Annotated[
+        Annotated[int, Meta(ge=0, le=9)] | None,
+        Meta(description="An integer from 0 to 9; 9 goes first, 5 is usual."),
+    ] = None
+    labels: Annotated[
+        Annotated[
+            dict[
+                Annotated[str, Meta(min_length=1, max_length=63, pattern=_LABEL_PATTERN)],
+                Annotated[str, Meta(max_length=255, pattern=NAME_PATTERN)],
+            ],
+            Meta(max_length=32),
+        ]
+        | None,
+        Meta(
+            description="An object of at most 32 strings up to 255 characters; names are 1 to 63 of A-Z a-z 0-9 . _ / -, "
+            "beginning with a letter or digit."
+        ),
+    ] = None
+    delay: Annotated[
+        float | str | None,
+        Meta(description='Seconds to wait before it is sent: a number, or text such as "90s" or "PT90S".'),
+    ] = None
+    run_at: Annotated[
+        int | str | None,
+        Meta(description='When to send it: epoch milliseconds, or an RFC 3339 time such as "2030-01-31T12:00:00Z".'),
+    ] = None
+    result_ttl: Annotated[
+        Annotated[float, Meta(ge=1, le=10 * 365 * 86400)] | None,
+        Meta(description="Seconds for which the finished request is kept: a number from 1 up to ten years."),
+    ] = None
+    delivery: Annotated[Delivery | None, Meta(description="at_least_once (usual) or at_most_once.")] = None
+    max_response: Annotated[
+        Annotated[int, Meta(ge=1, le=1024 * 1024 * 1024)] | None,
+        Meta(description="The largest response body that is taken, in bytes: an integer from 1 to 1073741824."),
+    ] = None
+    redirects: Annotated[
+        Annotated[int, Meta(ge=0, le=5)] | None,
+        Meta(description="How many redirects to follow: an integer from 0 (usual) to 5."),
+    ] = None
+    cancel: Annotated[
+        CancelWish | None,
+        Meta(description='An object such as {"delete": false}: what happens at the target when this is canceled.'),
+    ] = None
