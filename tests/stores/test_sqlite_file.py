@@ -69,7 +69,7 @@ async def test_newer_schema_is_refused_with_a_sentence(tmp_path: Path) -> None:
     db = apsw.Connection(str(path))
     db.pragma("user_version", len(MIGRATIONS) + 1)
     db.close()
-    with pytest.raises(StoreRefused, match=r"newer htq \(schema 2; this one knows up to 1\)"):
+    with pytest.raises(StoreRefused, match=r"newer htq \(schema 3; this one knows up to 2\)"):
         await a_store(path).open()
 
 

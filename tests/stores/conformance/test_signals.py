@@ -1,0 +1,204 @@
+"""Signals: what is heard through another client, and that nothing is heard with signals switched off."""
+
+import asyncio
+from collections.abc import Callable
+from typing import TypeVar
+
+import pytest
+
+from htq.stores.base import (
+    Cancel,
+    Canceled,
+    CancelRequested,
+    Done,
+    Released,
+    RunningCancel,
+    Signal,
+    Store,
+    TaskFinished,
+    TasksAvailable,
+)
+from stores.conformance.lab import Lab, answer
+
+HEARD_WITHIN = 10.0
+
+S = TypeVar("S", bound=Signal)
+
+
+class Ear:
+    """Keeps every signal that a store object hears, and waits for the one that a test wants."""
+
+    def __init__(self, store: Store) -> None:
+        self.heard: list[Signal] = []
+        self._news = asyncio.Event()
+        self.stop = store.subscribe(self._hear)
+
+    def _hear(self, signal: Signal) -> None:
+        self.heard.append(signal)
+        self._news.set()
+
+    async def wait_for(self, kind: type[S], wanted: Callable[[S], bool] = lambda signal: True) -> S:
+        async with asyncio.timeout(HEARD_WITHIN):
+            while True:
+                for signal in self.heard:
+                    if isinstance(signal, kind) and wanted(signal):
+                        return signal
+                self._news.clear()
+                await self._news.wait()
+
+
+@pytest.fixture(params=["own", "other"])
+async def ear(request: pytest.FixtureRequest, lab: Lab) -> Ear:
+    """What the acting store object itself hears, and what another one on the same store does."""
+    return Ear(lab.store if request.param == "own" else await lab.open())
+
+
+@pytest.fixture
+def signals() -> bool:
+    """On."""
+    return True
+
+
+async def test_enqueue_says_that_tasks_are_available(lab: Lab, ear: Ear) -> None:
+    """`TasksAvailable`: There is something to claim, at once (`due_at` None)."""
+    await lab.enqueue()
+    await ear.wait_for(TasksAvailable, lambda signal: signal.due_at is None)
+
+
+async def test_enqueue_of_a_scheduled_task_says_when_it_is_due(lab: Lab, ear: Ear) -> None:
+    """`TasksAvailable`: … or when it is due."""
+    due_at = lab.now + 5000
+    await lab.enqueue(run_at=due_at)
+    await ear.wait_for(TasksAvailable, lambda signal: signal.due_at == due_at)
+
+
+async def test_task_that_was_handed_back_is_available(lab: Lab, ear: Ear) -> None:
+    """`TasksAvailable`: whichever way a task came to be queued."""
+    worker, claim = await lab.pending()
+    await ear.wait_for(TasksAvailable)
+    ear.heard.clear()
+    await worker.finish(claim, Released(), phase="claimed")
+    await ear.wait_for(TasksAvailable, lambda signal: signal.due_at is None)
+
+
+async def test_task_that_was_promoted_is_available(lab: Lab, ear: Ear) -> None:
+    """`TasksAvailable` after `promote`: another process may have done it."""
+    await lab.enqueue(run_at=lab.now + 1000)
+    lab.clock.advance(1)
+    await lab.store.promote(1)
+    await ear.wait_for(TasksAvailable, lambda signal: signal.due_at is None)
+
+
+async def test_task_that_was_let_go_on_is_available(lab: Lab, ear: Ear) -> None:
+    """`TasksAvailable` in the step in which what it waited behind has ended."""
+    worker, old = await lab.pending(name="n")
+    await lab.enqueue(name="n")
+    await ear.wait_for(TasksAvailable)
+    await worker.finish(old, Canceled(), phase="sent")
+    await ear.wait_for(TaskFinished)
+    ear.heard.clear()
+    await worker.settle(old.uuid, 1)
+    await ear.wait_for(TasksAvailable, lambda signal: signal.due_at is None)
+
+
+async def test_cancel_is_heard_by_session(lab: Lab, ear: Ear) -> None:
+    """`CancelRequested`: Cancels for the attempts of one session."""
+    worker, claim = await lab.pending()
+    await lab.store.cancel([Cancel(claim.uuid, "enough")])
+    heard = await ear.wait_for(CancelRequested)
+    assert heard == CancelRequested(worker.session, (RunningCancel(claim.uuid, 1, "enough", True),))
+
+
+async def test_supersede_is_heard_as_a_cancel(lab: Lab, ear: Ear) -> None:
+    """`Enqueued`: Their sessions hear of it as of any cancel."""
+    worker, claim = await lab.pending(name="n")
+    await lab.enqueue(name="n")
+    heard = await ear.wait_for(CancelRequested)
+    assert heard == CancelRequested(worker.session, (RunningCancel(claim.uuid, 1, "superseded", True),))
+
+
+async def test_cancels_of_two_sessions_reach_each(lab: Lab, ear: Ear) -> None:
+    """`CancelRequested`: Cancels for the attempts of *one* session."""
+    pairs = [await lab.pending() for _ in range(2)]
+    await lab.store.cancel([Cancel(claim.uuid) for _, claim in pairs])
+    for worker, claim in pairs:
+        session = worker.session
+        heard = await ear.wait_for(CancelRequested, lambda signal, session=session: signal.session == session)  # type: ignore[misc]
+        assert [cancel.uuid for cancel in heard.cancels] == [claim.uuid]
+
+
+async def test_finish_is_heard(lab: Lab, ear: Ear) -> None:
+    """`TaskFinished`: These tasks became final."""
+    uuid = await lab.final()
+    await ear.wait_for(TaskFinished, lambda signal: uuid in signal.uuids)
+
+
+async def test_cancel_of_a_queued_task_is_heard_as_its_end(lab: Lab, ear: Ear) -> None:
+    """`TaskFinished`: whichever way a task became final."""
+    uuid = await lab.enqueue()
+    await lab.store.cancel([Cancel(uuid)])
+    await ear.wait_for(TaskFinished, lambda signal: uuid in signal.uuids)
+
+
+async def test_task_that_died_with_its_worker_is_heard_as_finished(lab: Lab, ear: Ear) -> None:
+    """`TaskFinished`: whichever way a task became final, by `reap` too."""
+    _, claim = await lab.pending(delivery="at_most_once")
+    await lab.die()
+    await ear.wait_for(TaskFinished, lambda signal: claim.uuid in signal.uuids)
+
+
+async def test_settled_stop_is_heard_again(lab: Lab, ear: Ear) -> None:
+    """`TaskFinished`: … or the stop of a canceled one was settled."""
+    worker, claim = await lab.pending()
+    await lab.store.cancel([Cancel(claim.uuid)])
+    await worker.finish(claim, Canceled(), phase="sent")
+    await ear.wait_for(TaskFinished, lambda signal: claim.uuid in signal.uuids)
+    assert await lab.state(claim.uuid) == "canceled"
+    ear.heard.clear()
+    await worker.settle(claim.uuid, 1)
+    await ear.wait_for(TaskFinished, lambda signal: claim.uuid in signal.uuids)
+
+
+async def test_large_batches_are_heard_whole(lab: Lab, ear: Ear) -> None:
+    """A hint may be cut into several, but as long as nothing is lost every task is named in one."""
+    worker = await lab.worker()
+    uuids = set(await lab.enqueue_many(300))
+    claims = await worker.claim(300)
+    await worker.finish_all(claims, Done("success", answer(lab.now)))
+    heard: set[str] = set()
+
+    def all_heard(signal: TaskFinished) -> bool:
+        heard.update(signal.uuids)
+        return heard >= uuids
+
+    await ear.wait_for(TaskFinished, all_heard)
+
+
+async def test_who_does_not_listen_any_more_hears_nothing(lab: Lab) -> None:
+    """`subscribe`: returns what ends that. The others go on hearing."""
+    first, second = Ear(lab.store), Ear(lab.store)
+    first.stop()
+    first.stop()
+    await lab.enqueue()
+    await second.wait_for(TasksAvailable)
+    assert first.heard == []
+
+
+class TestSilent:
+    """With signals switched off."""
+
+    @pytest.fixture
+    def signals(self) -> bool:
+        return False
+
+    async def test_nothing_is_heard(self, lab: Lab) -> None:
+        """`subscribe`: With signals switched off none is ever heard, not even the store object's own."""
+        other = await lab.open()
+        ears = [Ear(lab.store), Ear(other)]
+        worker, claim = await lab.pending()
+        await lab.store.cancel([Cancel(claim.uuid)])
+        await worker.finish(claim, Canceled(), phase="sent")
+        await worker.settle(claim.uuid, 1)
+        for _ in range(5):
+            await other.get([claim.uuid])
+        assert [ear.heard for ear in ears] == [[], []]
