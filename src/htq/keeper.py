@@ -18,6 +18,9 @@ PROMOTE_EVERY = 1.0
 REAP_EVERY = 2.0
 FORGET_EVERY = 10.0
 
+_SKEW = 0.05
+"""Seconds between two looks at a store whose clock is behind this one's."""
+
 _AT_ONCE = 500
 """Tasks in one step of the store, at most."""
 
@@ -49,33 +52,43 @@ class Keeper:
     def _hear(self, signal: Signal) -> None:
         if not isinstance(signal, TasksAvailable) or signal.due_at is None:
             return
-        if self._next_due_at is None or signal.due_at < self._next_due_at:
-            self._next_due_at = signal.due_at
+        self._note(signal.due_at)
+        if self._next_due_at == signal.due_at:
             self._due_sooner.set()
 
     async def _promote(self) -> None:
         while True:
+            # Forgotten before the call, so that a task which comes in during it is heard of in any case.
             self._due_sooner.clear()
+            self._next_due_at = None
             try:
                 promoted = await self._store.promote(_AT_ONCE)
             except StoreUnavailable as error:
                 log.debug("not promoted: %s", error)
-                self._next_due_at = None
             else:
-                self._next_due_at = promoted.next_due_at
                 if promoted.promoted == _AT_ONCE:
                     continue
+                if promoted.next_due_at is not None:
+                    self._note(promoted.next_due_at)
             await self._until_due()
+
+    def _note(self, due_at: int) -> None:
+        if self._next_due_at is None or due_at < self._next_due_at:
+            self._next_due_at = due_at
 
     async def _until_due(self) -> None:
         """Wait for the next task's time, for a signal that one is due sooner, or for the period."""
         while True:
             period = self._chance.around(PROMOTE_EVERY)
             if self._next_due_at is not None:
-                period = min(period, max(self._next_due_at - self._clock.now_ms(), 1) / 1000)
+                left = (self._next_due_at - self._clock.now_ms()) / 1000
+                # What is due already by this clock, and was not promoted, is not due yet by the store's.
+                period = min(period, left if left > 0 else _SKEW)
             if not await wait_for(self._due_sooner, period, self._clock):
                 return
             self._due_sooner.clear()
+            if self._next_due_at is not None and self._next_due_at <= self._clock.now_ms():
+                return
 
     async def _every(self, seconds: float, duty: Callable[[int], Awaitable[int]]) -> None:
         while True:
@@ -84,5 +97,5 @@ class Keeper:
             except StoreUnavailable as error:
                 log.debug("put off: %s", error)
                 done = 0
-            if done < _AT_ONCE:
+            if not done:
                 await self._clock.sleep(self._chance.around(seconds))

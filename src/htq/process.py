@@ -1,15 +1,21 @@
 """What belongs to the process as a whole: its event loop, its signals, its descriptors."""
 
 import asyncio
+import gc
 import logging
 import resource
 import signal
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, Final
 
-__all__ = ["Stopping", "raise_descriptor_limit", "run_until_stopped", "threads_within"]
+__all__ = ["Stopping", "calm_collector", "kept_within", "raise_descriptor_limit", "run_until_stopped", "threads_within"]
 
 log = logging.getLogger("htq")
+
+_YOUNG: Final = 10_000
+"""New objects that outlive their making, more or less, before the collector looks at them."""
+
+_MOST_KEPT: Final = 1024
 
 _RESERVED: Final = 256
 """Descriptors that are not for requests: the store, the listeners, the DELETEs of canceled requests, the logs."""
@@ -77,6 +83,17 @@ async def _with_signals(main: Callable[[Stopping], Awaitable[None]]) -> bool:
             loop.remove_signal_handler(number)
 
 
+def calm_collector() -> None:
+    """Spare the garbage collector what lives as long as the process, and let it look less often.
+
+    Called once everything is imported and made. Requests are freed by their reference counts; the collector stays on for
+    aborted TLS connections, which leave cycles behind. It was 4 to 5 % of a worker's CPU time before.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(_YOUNG, *gc.get_threshold()[1:])
+
+
 def raise_descriptor_limit() -> int:
     """Raise the soft limit on open files to the hard one; the limit that holds."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -86,6 +103,11 @@ def raise_descriptor_limit() -> int:
         except (ValueError, OSError):  # macOS takes less than the "unlimited" that it reports
             return soft
     return hard
+
+
+def kept_within(threads: int, limit: int) -> int:
+    """How many idle connections may be kept beside `threads` busy ones, of `limit` descriptors."""
+    return _MOST_KEPT if limit < 0 else max(min(limit - _RESERVED - threads, _MOST_KEPT), 0)
 
 
 def threads_within(threads: int, limit: int) -> int:

@@ -103,6 +103,8 @@ def test_a_template_that_becomes_a_url_is_taken(template: str) -> None:
         ('</c>; title="x; rel=cancel"; rel=next', None),
         ("</c>; rel=next; rel=cancel", None),
         ("</c>", None),
+        ('<http://[>; rel="cancel"', None),
+        ('<http://[::1>; rel="cancel", </d>; rel="cancel"', "http://a.test:81/d"),
         ("rel=cancel", None),
         ("<" * 9000, None),
         ('<javascript:alert(1)>; rel="cancel"', None),

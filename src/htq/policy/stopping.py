@@ -80,11 +80,11 @@ def cancel_link(headers: Headers, url: str) -> str | None:
         for found in _LINK.finditer(value):
             if not _is_cancel(found[2]):
                 continue
-            link: str = urljoin(url, found[1])
             try:
+                link: str = urljoin(url, found[1])
                 if parse_target(link).origin == parse_target(url).origin:
                     return link
-            except InvalidField:
+            except (InvalidField, ValueError):  # `urljoin` raises the latter, on an address in half a bracket
                 continue
     return None
 

@@ -2,5 +2,6 @@
 
 from htq.sender.base import BodyStream, Exchange, Message, Reply, Sender, Sink
 from htq.sender.http import HttpSender
+from htq.sender.pool import Pool
 
-__all__ = ["BodyStream", "Exchange", "HttpSender", "Message", "Reply", "Sender", "Sink"]
+__all__ = ["BodyStream", "Exchange", "HttpSender", "Message", "Pool", "Reply", "Sender", "Sink"]

@@ -87,7 +87,10 @@ class Dialer:
         return self._context
 
     async def _connect(self, address: str, port: int) -> socket.socket:
-        sock = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_STREAM)
+        try:
+            sock = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_STREAM)
+        except OSError as error:  # no descriptor is left, or this machine does not speak IPv6
+            raise SendError("connect", f"no socket for {address}: {_sentence(error)}", sent=False) from None
         try:
             sock.setblocking(False)
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

@@ -71,7 +71,7 @@ class HttpSender:
                 left -= 1
                 message, target = redirected(message, target, reply.code, location)
         except InvalidField as error:
-            raise SendError("egress_denied", str(error), sent=False) from None
+            raise SendError("egress_denied", str(error), sent=_has_left(exchange)) from None
         except SendError as error:
             error.sent = error.sent or _has_left(exchange)  # by an earlier hop
             raise

@@ -9,13 +9,11 @@ __all__ = ["IDLE_FOR", "Pool"]
 IDLE_FOR = 1.0
 """Seconds for which a kept connection is used again. Many servers close at 2 or 5 s, and a POST into a closing one fails."""
 
-_MOST_KEPT = 1024
-
 
 class Pool:
     """Idle connections by key, the youngest used first. Whatever happens to one while it lies here ends it."""
 
-    def __init__(self, most: int = _MOST_KEPT, idle_for: float = IDLE_FOR) -> None:
+    def __init__(self, most: int = 1024, idle_for: float = IDLE_FOR) -> None:
         self._most = most
         self._idle_for = idle_for
         self._kept: dict[tuple[str, str, int, str], list[Connection]] = {}

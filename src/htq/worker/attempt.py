@@ -52,6 +52,9 @@ class Attempts:
 
     async def make(self, run: Run) -> None:
         """Send the request, and tell `ended` what came of it."""
+        if not run.begin():
+            self._ended(run, self._outcome(run, self._aborted(run), None, None))
+            return
         claim = run.claim
         if self._debug:
             log.debug("[%s] sending request...", claim.uuid, extra={"uuid": claim.uuid})
@@ -94,6 +97,9 @@ class Attempts:
 
     def _received(self, run: Run, reply: Reply, started: float) -> Done:
         run.completed = True
+        if run.delete is not None and not run.stop_begun:
+            # Nothing is running any more: in this very moment, since its first byte may be about to leave.
+            run.delete.cancel()
         if self._debug:
             log.debug("[%s] response received", run.claim.uuid, extra={"uuid": run.claim.uuid})
         return Done(

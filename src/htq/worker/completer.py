@@ -14,6 +14,9 @@ Answer = TypeVar("Answer")
 _AT_ONCE = 256
 """Items in one step of the store, at most."""
 
+_HEAVY = 8 * 1024 * 1024
+"""Bytes in one step, more or less: a larger one would hold up the heartbeat behind it."""
+
 
 class Completer(Generic[Item, Answer]):
     """Takes items at once and delivers them in batches: what comes while one batch is under way is the next one.
@@ -27,10 +30,14 @@ class Completer(Generic[Item, Answer]):
         *,
         persist: Persistence,
         delivered: Callable[[Item, Answer], None],
+        weigh: Callable[[Item], int] | None = None,
     ) -> None:
         self._deliver = deliver
         self._persist = persist
         self._delivered = delivered
+        self._weigh = weigh
+        self.weight = 0
+        """Bytes that are not delivered yet."""
         self._waiting: list[Item] = []
         self._under_way = 0
         self._more = asyncio.Event()
@@ -43,6 +50,8 @@ class Completer(Generic[Item, Answer]):
     def put(self, item: Item) -> None:
         """Take an item. It is not lost while the session lives."""
         self._waiting.append(item)
+        if self._weigh is not None:
+            self.weight += self._weigh(item)
         self._idle.clear()
         self._more.set()
 
@@ -54,15 +63,29 @@ class Completer(Generic[Item, Answer]):
         """Deliver for ever."""
         while True:
             await self._more.wait()
-            batch, self._waiting = self._waiting[:_AT_ONCE], self._waiting[_AT_ONCE:]
+            size, weight = self._next_size()
+            batch, self._waiting = self._waiting[:size], self._waiting[size:]
             self._under_way = len(batch)
             answers = await self._answered(batch)
             self._under_way = 0
+            self.weight -= weight
             for item, answer in zip(batch, answers, strict=True):
                 self._delivered(item, answer)
             if not self._waiting:
                 self._more.clear()
                 self._idle.set()
+
+    def _next_size(self) -> tuple[int, int]:
+        """How many of the waiting items make the next batch, and their weight."""
+        if self._weigh is None:
+            return _AT_ONCE, 0
+        size = weight = 0
+        for item in self._waiting[:_AT_ONCE]:
+            size += 1
+            weight += self._weigh(item)
+            if weight >= _HEAVY:
+                break
+        return size, weight
 
     async def _answered(self, batch: Sequence[Item]) -> Sequence[Answer]:
         return await self._persist(lambda: self._deliver(batch))

@@ -46,9 +46,7 @@ class Lease:
         """Send a heartbeat every second or so, and pass the cancels on that it brings. Ends by `SessionLost` only."""
         while True:
             await self._clock.sleep(self._chance.around(self._every))
-            cancels = await self._persist(self._beat)
-            if cancels:
-                self._on_cancels(cancels)
+            self._on_cancels(await self._persist(self._beat))
 
     async def _beat(self) -> list[RunningCancel]:
         sent_at = self._clock.steady()
@@ -59,5 +57,6 @@ class Lease:
     async def watch(self) -> None:
         """Raise `SessionLost` when the lease may not be trusted any more, whatever the heartbeat is waiting for."""
         while (left := self._trusted_until - self._clock.steady()) > 0:
-            await self._clock.sleep(left)
+            # In small steps: a timer of the loop stands still while the machine is suspended, and this clock does not.
+            await self._clock.sleep(min(left, self._every))
         raise SessionLost(f"no heartbeat was answered in {self._trusted_for:g} s")

@@ -27,28 +27,34 @@ class Persistence:
     def __init__(self, clock: Clock, chance: Chance) -> None:
         self._clock = clock
         self._chance = chance
-        self._away = False
+        self._waiting = 0
+        """Calls that wait for the store at this moment."""
 
     async def __call__(self, call: Callable[[], Awaitable[Answer]]) -> Answer:
+        try:
+            answer = await call()
+        except StoreUnavailable as error:
+            return await self._again(call, error)
+        return answer
+
+    async def _again(self, call: Callable[[], Awaitable[Answer]], error: StoreUnavailable) -> Answer:
+        self._waiting += 1
+        if self._waiting == 1:
+            log.warning("the store is away, waiting for it: %s", error)
+        try:
+            answer = await self._until_answered(call)
+        finally:
+            self._waiting -= 1
+        if not self._waiting:
+            log.warning("the store is back")
+        return answer
+
+    async def _until_answered(self, call: Callable[[], Awaitable[Answer]]) -> Answer:
         delay = _FIRST_DELAY
         while True:
+            await self._clock.sleep(delay / 2 + self._chance.below(delay / 2))
+            delay = min(delay * 2, _MAX_DELAY)
             try:
-                answer = await call()
-            except StoreUnavailable as error:
-                self._missed(error)
-                await self._clock.sleep(delay / 2 + self._chance.below(delay / 2))
-                delay = min(delay * 2, _MAX_DELAY)
-            else:
-                self.answered()
-                return answer
-
-    def _missed(self, error: StoreUnavailable) -> None:
-        if not self._away:
-            self._away = True
-            log.warning("the store is away, waiting for it: %s", error)
-
-    def answered(self) -> None:
-        """Somebody had an answer from the store."""
-        if self._away:
-            self._away = False
-            log.warning("the store is back")
+                return await call()
+            except StoreUnavailable:
+                continue

@@ -1,7 +1,7 @@
 """A run: one claimed attempt while this worker has it, and the table of all of them."""
 
 import asyncio
-from typing import Literal
+from typing import Any, Literal
 
 from htq.policy.stopping import cancel_link
 from htq.sender.base import Exchange
@@ -17,16 +17,19 @@ Ending = Literal["canceled", "drained"]
 class Run:
     """What the worker knows of an attempt. Only code on the worker's event loop touches it.
 
-    `ending` is set by whoever aborts the exchange, before it does so: the attempt reads it to know what it was.
-    `cancel` and `cancel_phase` are set once, by the first that hears of a cancel. `stopping` is set once a DELETE for this
-    attempt is in somebody's hands, `stop_begun` when its first byte leaves, and `completed` when the reply came whole.
+    `begun` is set in the attempt's first step. `ending` is set by whoever aborts the exchange, before it does so: the
+    attempt reads it to know what it was. `cancel` and `cancel_phase` are set once, by the first that hears of a cancel.
+    `stopping` is set once a DELETE for this attempt is in somebody's hands; `delete` sends it, and `stop_begun` is set when its
+    first byte leaves. `completed` is set when the reply came whole.
     """
 
     __slots__ = (
+        "begun",
         "cancel",
         "cancel_phase",
         "claim",
         "completed",
+        "delete",
         "ending",
         "exchange",
         "stop_begun",
@@ -38,10 +41,12 @@ class Run:
         self.claim = claim
         self.exchange = Exchange()
         self.task: asyncio.Task[None] | None = None
+        self.begun = False
         self.ending: Ending | None = None
         self.cancel: RunningCancel | None = None
         self.cancel_phase: Phase | None = None
         self.stopping = False
+        self.delete: asyncio.Future[Any] | None = None
         self.stop_begun = False
         self.completed = False
 
@@ -55,11 +60,20 @@ class Run:
         """Whether no byte of the request has left."""
         return self.exchange.phase in UNSENT_PHASES
 
+    def begin(self) -> bool:
+        """The attempt's first step; False if there is nothing to do any more."""
+        self.begun = True
+        return self.ending is None
+
     def abort(self, ending: Ending) -> None:
-        """Close the exchange's connection for good. Harmless when it is over."""
+        """Close the exchange's connection for good. Harmless when it is over.
+
+        A task that is canceled before its first step never runs: one that has not begun sees `ending` when it does.
+        """
         if self.task is not None and not self.task.done() and self.ending is None:
             self.ending = ending
-            self.task.cancel()
+            if self.begun:
+                self.task.cancel()
 
 
 class Running:

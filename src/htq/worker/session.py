@@ -9,17 +9,19 @@ from htq.sender.base import Sender
 from htq.stores.base import (
     CancelRequested,
     Claim,
+    Done,
     Finished,
     Gap,
     Interrupted,
     Outcome,
     Signal,
+    Stop,
     StopSettled,
     Store,
     TasksAvailable,
 )
 from htq.words.attempt import UNSENT_PHASES
-from htq.words.clock import Chance, Clock, first_of, wait_for
+from htq.words.clock import Chance, Clock, first_of
 from htq.worker.attempt import Attempts
 from htq.worker.cancels import Canceler
 from htq.worker.completer import Completer
@@ -35,9 +37,10 @@ __all__ = ["WorkerSession"]
 log = logging.getLogger("htq.worker")
 
 _UNFINISHED = 1000
-"""Outcomes that may wait for the store before no more is claimed: the bound of what they hold in memory."""
+"""Outcomes that may wait for the store before no more is claimed."""
 
-_STOPS_AT_ONCE = 64
+_UNFINISHED_BYTES = 64 * 1024 * 1024
+"""The same for the bodies that they hold in memory."""
 
 _LAST_STOPS = 12.0
 """Seconds for the DELETEs of a graceful stop. What is still owed then is sent by another worker."""
@@ -46,6 +49,11 @@ _LAST_STOPS = 12.0
 class _Ended(NamedTuple):
     run: Run
     outcome: Outcome
+
+
+def _weight(ended: _Ended) -> int:
+    result = ended.outcome.result
+    return len(result.response.body or b"") if isinstance(result, Done) else 0
 
 
 class WorkerSession:
@@ -81,7 +89,7 @@ class WorkerSession:
         )
         self._attempts = Attempts(store, sender, session, clock=clock, persist=persist, ended=self._ended)
         self._completer: Completer[_Ended, Finished] = Completer(
-            self._finish, persist=persist, delivered=self._finished
+            self._finish, persist=persist, delivered=self._finished, weigh=_weight
         )
         self._settler: Completer[StopSettled, bool] = Completer(
             self._settle_stops, persist=persist, delivered=lambda _settled, _applied: None
@@ -104,7 +112,7 @@ class WorkerSession:
             chance=chance,
             persist=persist,
             settings=settings,
-            on_cancels=self._canceler.hear,
+            on_cancels=self._canceler.hear_all,
         )
 
     def hear(self, signal: Signal) -> None:
@@ -124,6 +132,7 @@ class WorkerSession:
         """
         async with self._group as group:
             fetching = group.create_task(self._duty(self._fetcher.run()))
+            adopting = group.create_task(self._duty(self._adopt_stops()))
             duties = [
                 group.create_task(self._duty(duty))
                 for duty in (
@@ -131,11 +140,13 @@ class WorkerSession:
                     self._lease.watch(),
                     self._completer.run(),
                     self._settler.run(),
-                    self._adopt_stops(),
                 )
             ]
             await stop.wait()
             self._fetcher.stop()
+            # What a claim of stops that is under way brings is freed by `close_session`.
+            adopting.cancel()
+            await asyncio.wait((adopting,))
             await self._drain(fetching, hurry)
             await self._persist(lambda: self._store.close_session(self._session))
             for duty in duties:
@@ -145,13 +156,15 @@ class WorkerSession:
         """One of the tasks without which there is no session."""
         try:
             await duty
+        except asyncio.CancelledError:
+            raise
         except BaseException:
             self._ending = True
             raise
 
     async def _drain(self, fetching: asyncio.Task[None], hurry: asyncio.Event) -> None:
         await first_of(self._all_ended(fetching), self._clock.sleep(self._settings.drain_timeout), hurry.wait())
-        fetching.cancel()
+        await asyncio.wait((fetching,))
         runs = self._running.all()
         if runs:
             log.warning("%d requests are still on the wire: handing them back", len(runs))
@@ -169,7 +182,7 @@ class WorkerSession:
         await self._running.empty.wait()
 
     def _free_slots(self) -> int:
-        if len(self._completer) >= _UNFINISHED + self._settings.threads:
+        if len(self._completer) >= _UNFINISHED + self._settings.threads or self._completer.weight >= _UNFINISHED_BYTES:
             return 0
         return self._settings.threads - len(self._running)
 
@@ -179,12 +192,15 @@ class WorkerSession:
     def _start(self, claim: Claim) -> None:
         run = Run(claim)
         self._running.add(run)
-        run.task = self._group.create_task(self._attempts.make(run))
-        run.task.add_done_callback(lambda _task: self._over(run))
+        run.task = self._group.create_task(self._attempt(run))
+        self._canceler.begin(run)
 
-    def _over(self, run: Run) -> None:
-        self._running.remove(run)
-        self._fetcher.slot_freed()
+    async def _attempt(self, run: Run) -> None:
+        try:
+            await self._attempts.make(run)
+        finally:
+            self._running.remove(run)
+            self._fetcher.slot_freed()
 
     def _ended(self, run: Run, outcome: Outcome) -> None:
         self._running.remove(run)
@@ -213,17 +229,19 @@ class WorkerSession:
         return await self._store.settle_stops(self._session, settled)
 
     async def _adopt_stops(self) -> None:
-        """Look about once a second for stops that nobody holds: their workers died, or the task was not running."""
+        """Look about once a second for stops that nobody holds: their workers died, or the task was not running.
+
+        They take half of the slots at most: what a dead worker left must not hold up what is canceled now.
+        """
+        most = max(self._settings.stop_slots // 2, 1)
         seq = 0
-        never = asyncio.Event()
         while True:
             seq += 1
-            stops = await self._claim_stops(seq)
+            room = await self._canceler.room(most)
+            stops = await self._claim_stops(seq, room)
             self._canceler.adopt(stops)
-            if len(stops) < _STOPS_AT_ONCE:
-                await wait_for(never, self._chance.around(self._settings.poll_every), self._clock)
-            else:
-                await self._canceler.idle()
+            if len(stops) < room:
+                await self._clock.sleep(self._chance.around(self._settings.poll_every))
 
-    async def _claim_stops(self, seq: int) -> Sequence[Any]:
-        return await self._persist(lambda: self._store.claim_stops(self._session, seq, _STOPS_AT_ONCE))
+    async def _claim_stops(self, seq: int, limit: int) -> Sequence[Stop]:
+        return await self._persist(lambda: self._store.claim_stops(self._session, seq, limit))

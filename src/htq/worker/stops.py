@@ -1,6 +1,7 @@
 """The stop pool: sends the DELETEs that are owed, through slots of their own."""
 
 import asyncio
+import logging
 from collections.abc import Callable
 from typing import Final, NamedTuple
 
@@ -12,6 +13,8 @@ from htq.words.errors import SendError
 from htq.words.task import DeleteState, Headers, Request, Timeouts
 
 __all__ = ["StopAnswer", "StopExchange", "StopPool"]
+
+log = logging.getLogger("htq.worker")
 
 _TIMEOUTS = Timeouts(total=10.0, connect=3.0)
 _MAX_TRIES = 3
@@ -85,13 +88,31 @@ class StopPool:
         uuid: str,
         attempt: int,
         request: Request,
+        until: float,
         link: str | None = None,
         begun: Callable[[], None] | None = None,
     ) -> StopAnswer:
         """Send the DELETE for an attempt, up to 3 tries on connect errors, 429 and 502-504. It does not raise.
 
-        `link` is the address that the target itself named; `begun` is called when the first byte leaves.
+        Past `until` (steady seconds) no try begins: later it would hit other work. `link` is the address that the target itself
+        named; `begun` is called when the first byte leaves.
         """
+        started = self._clock.steady()
+        try:
+            return await self._send(uuid, attempt, request, until, link, begun)
+        except Exception:
+            log.exception("[%s] a defect of htq's own ended its DELETE", uuid)
+            return StopAnswer("failed", None, 1, self._since(started), stopped=False)
+
+    async def _send(
+        self,
+        uuid: str,
+        attempt: int,
+        request: Request,
+        until: float,
+        link: str | None,
+        begun: Callable[[], None] | None,
+    ) -> StopAnswer:
         stop = stop_request(request, uuid, attempt, link)
         message = Message(
             method=stop.method,
@@ -100,25 +121,26 @@ class StopPool:
             timeouts=_TIMEOUTS,
             max_response=_MAX_ANSWER,
         )
-        async with self._slots:
-            started = self._clock.steady()
-            tries = 0
-            while True:
+        started = self._clock.steady()
+        tries = 0
+        code: int | None = None
+        headers: Headers = ()
+        while tries < _MAX_TRIES:
+            if tries:
+                await self._clock.sleep(self._chance.below(_BACKOFF * tries))
+            async with self._slots:
+                if self._clock.steady() > until:
+                    return StopAnswer("lapsed", code, tries, self._since(started), stopped=False)
                 tries += 1
                 code, reason, headers = await self._try(message, StopExchange(begun))
-                again = code in _AGAIN if code is not None else reason in _AGAIN_REASONS
-                if not again or tries == _MAX_TRIES:
-                    break
-                await self._clock.sleep(self._chance.below(_BACKOFF * tries))
-            return StopAnswer(
-                state=self._state(code),
-                code=code,
-                tries=tries,
-                elapsed_ms=round((self._clock.steady() - started) * 1000, 2),
-                stopped=any(
-                    name.lower() == "htq-cancel" and value.strip().lower() == "stopped" for name, value in headers
-                ),
-            )
+            if not (code in _AGAIN if code is not None else reason in _AGAIN_REASONS):
+                break
+        stopped = any(name.lower() == "htq-cancel" and value.strip().lower() == "stopped" for name, value in headers)
+        return StopAnswer(self._state(code), code, tries, self._since(started), stopped)
+
+    def _since(self, started: float) -> float:
+        """Milliseconds."""
+        return round((self._clock.steady() - started) * 1000, 2)
 
     async def _try(self, message: Message, exchange: Exchange) -> tuple[int | None, str | None, Headers]:
         try:
