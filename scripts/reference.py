@@ -12,7 +12,7 @@ import msgspec
 from htq.api.problems import INTERNAL, PROBLEMS
 from htq.api.routes import ROUTES
 from htq.cli.reference import commands_page, settings_page
-from htq.usecases.submission import Submission, TimeoutWish
+from htq.usecases.submission import CancelWish, Submission, TimeoutWish
 from htq.words.reasons import REASONS
 from htq.words.states import TRANSITIONS
 
@@ -39,6 +39,7 @@ def table(head: tuple[str, ...], rows: list[tuple[Any, ...]]) -> str:
 def tasks_page() -> str:
     fields = table(("field", "what it says"), [(f"`{name}`", text) for name, text in described(Submission)])
     bounds = table(("bound", "what it says"), [(f"`{name}`", text) for name, text in described(TimeoutWish)])
+    options = table(("option", "what it says"), [(f"`{name}`", text) for name, text in described(CancelWish)])
     return f"""# The fields of a request
 
 {MADE}
@@ -47,7 +48,10 @@ def tasks_page() -> str:
 {fields}
 `timeout` as an object:
 
-{bounds}"""
+{bounds}
+`cancel`, of a request and in the `defaults` of its queue ([Canceling](../canceling.md)):
+
+{options}"""
 
 
 def http_page() -> str:

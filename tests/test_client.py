@@ -99,6 +99,30 @@ async def test_size_is_the_sum_over_the_queues(server: FakeTarget, ask: Ask) -> 
     assert await ask("size") == 5
 
 
+async def test_cancel_all_gives_its_filters_as_the_server_spells_them(server: FakeTarget, ask: Ask) -> None:
+    path = "/?status=queued&status=pending&queue=a%26b&since=5&label.team=a&reason=too+late"
+    server.on(path, reply({"canceled": 3}), "DELETE")
+    found = await ask(
+        "cancel_all",
+        status=["queued", "pending"],
+        queue="a&b",
+        since=5,
+        key=None,
+        labels={"team": "a"},
+        reason="too late",
+    )
+    assert found == 3
+    server.on("/?queue=a&dry_run=1", reply({"matching": 4}), "DELETE")
+    assert await ask("cancel_all", queue="a", dry_run=True) == 4
+    assert [request.method for request in server.received()] == ["DELETE", "DELETE"]
+
+
+async def test_cancel_all_without_a_filter_is_refused_by_the_server(server: FakeTarget, ask: Ask) -> None:
+    server.on("/?", reply({"detail": "give a filter"}, 400), "DELETE")
+    with pytest.raises(Rejected, match="give a filter"):
+        await ask("cancel_all")
+
+
 # --- what comes back ------------------------------------------------------------------------------
 
 
@@ -304,7 +328,8 @@ def test_every_public_name_is_on_the_page_of_the_client() -> None:
 
 
 def test_both_clients_have_the_same_verbs_with_the_same_signatures() -> None:
-    for name in ("__init__", "send", "request", "status", "response", "wait", "cancel", "purge", "queued", "size"):
+    verbs = ("send", "request", "status", "response", "wait", "cancel", "cancel_all", "purge", "queued", "size")
+    for name in ("__init__", *verbs):
         assert inspect.signature(getattr(Client, name)) == inspect.signature(getattr(AsyncClient, name)), name
 
 
@@ -372,6 +397,11 @@ async def test_the_verbs_work_on_a_real_queue(tmp_path: Path) -> None:
             assert await client.status(later["uuid"]) == "queued"
             assert await client.queued() == []
             assert await client.size() == 0
+            assert await client.cancel_all(status="scheduled", dry_run=True) == 1
+            assert await client.cancel_all(status="scheduled") == 1
+            assert await client.status(later["uuid"]) == "canceled"
+            with pytest.raises(Rejected):
+                await client.cancel_all()
 
 
 async def test_the_seeds_module_verbs_work_on_the_server_of_the_environment(tmp_path: Path) -> None:

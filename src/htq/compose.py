@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Final
 
 from htq.policy.config import is_loopback
 from htq.policy.settings import Command, ServerSettings, Settings
-from htq.process import Stopping, raise_descriptor_limit, run_until_stopped, threads_within
+from htq.process import Stopping, calm_collector, kept_within, raise_descriptor_limit, run_until_stopped, threads_within
 from htq.stores.base import Store, StoreInfo
-from htq.words.clock import Chance, Clock, SystemClock, first_of, wait_for
+from htq.words.clock import Chance, Clock, SystemClock, first_of
 from htq.words.errors import HtqError, StoreUnavailable
 
 if TYPE_CHECKING:
@@ -29,8 +29,6 @@ log = logging.getLogger("htq")
 _SQLITE: Final = "sqlite:///"
 _OPEN_FIRST: Final = 1.0
 """Seconds that the store has to open before the rest begins without it."""
-_PARTING: Final = 0.2
-"""Seconds between the worker's end and the API's: who waited for what ended last still gets it."""
 _FIRST_RETRY: Final = 0.1
 _LAST_RETRY: Final = 2.0
 
@@ -88,11 +86,10 @@ class _System:
                 if command != "worker":
                     await stack.enter_async_context(self._api(store))
                 if command == "server":
+                    calm_collector()
                     await self._stopping.asked.wait()
                 else:
                     await self._work(store, opening)
-                if command == "up":
-                    await wait_for(self._stopping.hurried, _PARTING, self._clock)
             opening.cancel()
 
     @contextlib.asynccontextmanager
@@ -142,16 +139,18 @@ class _System:
     async def _work(self, store: Store, opening: "asyncio.Task[None]") -> None:
         """Send what is queued, until told to stop and until what was in flight has ended."""
         from htq.policy.egress import Egress
-        from htq.sender import HttpSender
+        from htq.sender import HttpSender, Pool
         from htq.worker import Worker
 
         await first_of(opening, self._stopping.asked.wait())
         if not opening.done() or opening.exception() is not None:
             return
         settings = worker_settings(self._settings, self._descriptors)
-        sender = HttpSender(clock=self._clock, egress=Egress())
+        pool = Pool(kept_within(settings.threads, self._descriptors))
+        sender = HttpSender(clock=self._clock, egress=Egress(), pool=pool)
         worker = Worker(store, sender, clock=self._clock, chance=self._chance, settings=settings)
         hurrying = asyncio.create_task(self._hurry(worker))
+        calm_collector()
         try:
             await worker.run(self._stopping.asked)
         finally:

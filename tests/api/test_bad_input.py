@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from htq.stores.base import Filter
-from htq.usecases import Submission
+from htq.usecases import CancelWish, Submission
 from htq.words.states import STATES
-from support.api import Api, api_over_sqlite
+from support.api import JSON, Api, api_over_sqlite
 
 URL = '"url": "http://127.0.0.1:9/"'
 
@@ -140,6 +140,30 @@ BAD_FIELDS = {
     "cancel a boolean": (fields('"cancel": false'), "/cancel"),
     "cancel.delete text": (fields('"cancel": {"delete": "no"}'), "/cancel/delete"),
     "cancel unknown": (fields('"cancel": {"remove": true}'), "/cancel/remove"),
+    "cancel repeated": (fields('"cancel": {"delete": true, "delete": false}'), ""),
+    "cancel.method empty": (fields('"cancel": {"method": ""}'), "/cancel/method"),
+    "cancel.method CONNECT": (fields('"cancel": {"method": "connect"}'), "/cancel/method"),
+    "cancel.method number": (fields('"cancel": {"method": 1}'), "/cancel/method"),
+    "cancel.url empty": (fields('"cancel": {"url": ""}'), "/cancel/url"),
+    "cancel.url without scheme": (fields('"cancel": {"url": "/cancel"}'), "/cancel/url"),
+    "cancel.url number": (fields('"cancel": {"url": 1}'), "/cancel/url"),
+    "cancel.url placeholder unknown": (fields('"cancel": {"url": "{url}/{id}"}'), "/cancel/url"),
+    "cancel.url placeholder in host": (fields('"cancel": {"url": "http://{uuid}.example/"}'), "/cancel/url"),
+    "cancel.url url in the middle": (fields('"cancel": {"url": "http://a/{url}"}'), "/cancel/url"),
+    "cancel.url host after url": (fields('"cancel": {"url": "{url}\\\\x"}'), "/cancel/url"),
+    "cancel.headers a list": (fields('"cancel": {"headers": []}'), "/cancel/headers"),
+    "cancel.headers number": (fields('"cancel": {"headers": {"a": "b", "x/y": 1}}'), "/cancel/headers/x~1y"),
+    "cancel.headers HTQ": (fields('"cancel": {"headers": {"HTQ-Cancel": "x"}}'), "/cancel/headers/HTQ-Cancel"),
+    "cancel.headers line break": (fields('"cancel": {"headers": {"a": "b\\r\\nc"}}'), "/cancel/headers/a"),
+    "cancel.grace -1": (fields('"cancel": {"grace": -1}'), "/cancel/grace"),
+    "cancel.grace 6": (fields('"cancel": {"grace": 6}'), "/cancel/grace"),
+    "cancel.grace text": (fields('"cancel": {"grace": "1s"}'), "/cancel/grace"),
+    "cancel.on_timeout number": (fields('"cancel": {"on_timeout": 1}'), "/cancel/on_timeout"),
+    "timeout repeated": (fields('"timeout": {"idle": 1, "idle": 2}'), ""),
+    "label repeated": (fields('"labels": {"a": "1", "a": "2"}'), ""),
+    "data repeated": (fields('"data": {"a": "b:c"}, "data": "x"'), ""),
+    "repeated name with a blank": (fields('"id": "a", "id" : "b"'), ""),
+    "repeated name, colons in values": (fields('"id": "a:b", "id": ":"'), ""),
 }
 
 
@@ -162,6 +186,21 @@ async def test_a_million_names_are_refused(api: Api) -> None:
 async def test_a_misspelled_field_is_guessed(api: Api) -> None:
     answer = await api.post(fields('"heders": {}'))
     assert "did you mean headers?" in answer.json["detail"]
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        '"id": "url: \\"id\\": a::b"',
+        '"data": {"url": "a", "id": {"id": ":"}}, "id": "data"',
+        '"data": {"a": 1, "a": 2}',
+        '"data": {"a": 1, "a": "\\u003a"}, "id": null, "cancel": {"url": "{url}/x", "method": "post"}',
+        '"headers": {"url": "id:", "id": "url"}, "labels": {"id": ":"}',
+    ],
+)
+async def test_names_that_stand_twice_in_different_places_are_no_repetition(api: Api, more: str) -> None:
+    answer = await api.post(fields(more))
+    assert answer.status == 303, answer.body
 
 
 async def test_null_says_nothing(api: Api) -> None:
@@ -269,7 +308,7 @@ async def test_a_preference_that_makes_no_sense_is_passed_over(api: Api, prefer:
 async def test_verbs_that_are_not_done_are_405_with_allow(api: Api) -> None:
     uuid = await api.queue()
     for path, allow in {
-        "/": "GET, HEAD, OPTIONS, POST",
+        "/": "DELETE, GET, HEAD, OPTIONS, POST",
         f"/{uuid}/": "DELETE, GET, HEAD, OPTIONS",
         f"/{uuid}/status/": "GET, HEAD, OPTIONS",
         f"/{uuid}/response/": "DELETE, GET, HEAD, OPTIONS",
@@ -317,15 +356,47 @@ def test_whatever_is_posted_is_a_303_or_a_4xx(tmp_path: pathlib.Path) -> None:
             runner.run(made.__aexit__(None, None, None))
 
 
+CANCELS = st.dictionaries(st.sampled_from([*CancelWish.__struct_fields__, "remove"]), JSON_VALUES, max_size=4)
+WISHES = JSON_VALUES | st.fixed_dictionaries(
+    {}, optional={"defaults": JSON_VALUES | st.fixed_dictionaries({}, optional={"cancel": CANCELS})}
+)
+
+
+def test_whatever_is_put_is_a_200_or_a_4xx(tmp_path: pathlib.Path) -> None:
+    with asyncio.Runner() as runner:
+        made = api_over_sqlite(tmp_path)
+        api = runner.run(made.__aenter__())
+
+        @given(body=st.binary(max_size=100) | WISHES.map(lambda wish: json.dumps(wish).encode()), cancel=CANCELS)
+        @settings(max_examples=120, deadline=None)
+        def put(body: bytes, cancel: object) -> None:
+            answer = runner.run(api.ask("PUT", "/queues/a/", body, JSON))
+            assert answer.status == 200 or answer.slug in ("malformed", "invalid-field"), (body, answer.body)
+            assert runner.run(api.ask("GET", "/queues/")).status == 200
+            answer = runner.run(api.post({"url": "http://127.0.0.1:9/{uuid}", "queue": "a", "cancel": cancel}))
+            assert answer.status == 303 or answer.slug == "invalid-field", (cancel, answer.body)
+
+        try:
+            put()
+        finally:
+            runner.run(made.__aexit__(None, None, None))
+
+
+FILTERS = st.dictionaries(
+    st.sampled_from(["status", "queue", "label.a", "since", "dry_run", "reason", "limit", "cursor"]),
+    st.sampled_from(["queued", "1", "true", "a%ff", ""]) | st.text(st.characters(max_codepoint=127)),
+).map(lambda pairs: "&".join(f"{name}={value}" for name, value in pairs.items()))
+
+
 def test_whatever_path_and_query_are_asked_for_it_is_no_5xx(tmp_path: pathlib.Path) -> None:
     with asyncio.Runner() as runner:
         made = api_over_sqlite(tmp_path)
         api = runner.run(made.__aenter__())
 
         @given(
-            method=st.sampled_from(["GET", "DELETE", "HEAD", "OPTIONS", "POST"]),
-            path=st.text() | st.sampled_from(["", "queues/", "problems/", "openapi.json"]),
-            query=st.text(st.characters(max_codepoint=127)),
+            method=st.sampled_from(["GET", "DELETE", "HEAD", "OPTIONS", "POST", "PUT"]),
+            path=st.text() | st.sampled_from(["", "queues/", "queues/a/", "problems/", "openapi.json"]),
+            query=st.text(st.characters(max_codepoint=127)) | FILTERS,
         )
         @settings(max_examples=300, deadline=None)
         def ask(method: str, path: str, query: str) -> None:

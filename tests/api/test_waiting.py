@@ -2,12 +2,17 @@
 
 import asyncio
 import pathlib
+from collections.abc import Sequence
 
-from htq.stores.base import StopSettled
-from htq.usecases import ServiceSettings
+import pytest
+
+from htq.stores.base import Filter, StopSettled
+from htq.usecases import ServiceSettings, Submission
+from htq.words.states import State
 from support.api import Api, api_over_sqlite
 
 TASK = {"url": "http://127.0.0.1:9/"}
+SUBMISSION = Submission(url="http://127.0.0.1:9/")
 
 
 async def test_a_post_that_waits_gets_the_response_itself(api: Api) -> None:
@@ -146,3 +151,87 @@ async def test_attempts_are_shown_first_to_last(api: Api) -> None:
     await api.complete()
     (attempt,) = (await api.ask("GET", f"/{uuid}/attempts/")).json
     assert (attempt["attempt"], attempt["phase"]) == (1, "finished")
+
+
+async def test_five_thousand_who_wait_cost_one_batched_poll_a_second_and_wake_when_it_is_done(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with api_over_sqlite(tmp_path, signals=False) as api:
+        uuids = [task.uuid for task in await asyncio.gather(*[api.service.submit(SUBMISSION) for _ in range(5000)])]
+        asked = [asyncio.create_task(api.ask("GET", f"/{uuid}/response/")) for uuid in uuids]
+        await all_wait(api, 5000)
+        calls: list[int] = []
+        plain = api.store.states
+        polled = asyncio.Event()
+
+        async def counted(asked_for: Sequence[str]) -> list[tuple[State, bool] | None]:
+            calls.append(len(asked_for))
+            try:
+                return await plain(asked_for)
+            finally:
+                if sum(calls) == 5000:
+                    polled.set()
+
+        monkeypatch.setattr(api.store, "states", counted)
+        for _ in range(2):
+            calls.clear()
+            polled.clear()
+            await api.clock.pass_when_slept_on(1.2)
+            async with asyncio.timeout(10):
+                await polled.wait()
+            assert calls == [api.service.settings.batch] * (5000 // api.service.settings.batch)
+        assert not any(task.done() for task in asked)
+        assert await api.service.cancel_all(Filter(statuses=("queued",), until=api.clock.now_ms() + 1)) == 5000
+        assert {(await task).json == {} for task in asked} == {True}
+        assert len(api.service._waiting) == 0
+
+
+async def all_wait(api: Api, count: int) -> None:
+    async with asyncio.timeout(20):
+        while len(api.service._waiting) < count:
+            await asyncio.to_thread(int)  # a turn of the loop, and of others
+
+
+async def test_when_the_server_stops_who_waits_gets_what_has_just_come(tmp_path: pathlib.Path) -> None:
+    async with api_over_sqlite(tmp_path, signals=False) as api:
+        done, open_ = await api.queue(), await api.queue()
+        asked = [asyncio.create_task(api.ask("GET", f"/{uuid}/response/")) for uuid in (done, open_)]
+        posted = asyncio.create_task(api.post(TASK, {"Prefer": "wait=30"}))
+        await all_wait(api, 3)
+        await api.complete(b"just in time")
+        api.app.stopping.set()
+        assert (await asked[0]).json["data"] == "just in time"
+        answer = await asked[1]
+        assert (answer.status, answer.slug) == (503, "overloaded")
+        answer = await posted
+        assert (answer.status, answer.json["status"]) == (303, "queued")
+        assert "preference-applied" not in answer.headers
+
+
+async def test_a_post_that_cannot_wait_is_queued_and_says_so(tmp_path: pathlib.Path) -> None:
+    async with api_over_sqlite(tmp_path, service_settings=ServiceSettings(max_waiters=0)) as api:
+        answer = await api.post(TASK, {"Prefer": "wait=5, respond-async"})
+        assert (answer.status, answer.headers["preference-applied"]) == (202, "respond-async")
+        assert (await api.ask("GET", f"/{answer.json['uuid']}/")).status == 200
+
+
+async def test_a_cancel_that_cannot_wait_is_done_and_says_so(tmp_path: pathlib.Path) -> None:
+    async with api_over_sqlite(tmp_path, service_settings=ServiceSettings(max_waiters=0)) as api:
+        uuid = await api.queue()
+        await api.claim()
+        answer = await api.ask("DELETE", f"/{uuid}/", headers={"Prefer": "wait=5"})
+        assert (answer.status, answer.body) == (204, b"")
+        assert (await api.ask("GET", f"/{uuid}/status/")).json == {"status": "canceled"}
+
+
+async def test_a_cancel_with_wait_0_says_how_it_stands(api: Api) -> None:
+    uuid = await api.queue()
+    await api.claim()
+    answer = await api.ask("DELETE", f"/{uuid}/", headers={"Prefer": "wait=0"})
+    assert (answer.status, answer.json["delete"]["state"]) == (202, "owed")
+    assert answer.headers["preference-applied"] == "wait=0"
+
+
+async def test_a_cancel_of_an_unknown_request_does_not_wait(api: Api) -> None:
+    answer = await api.ask("DELETE", "/01890000-0000-7000-8000-000000000000/", headers={"Prefer": "wait=9"})
+    assert (answer.status, answer.slug) == (404, "not-found")

@@ -185,6 +185,28 @@ async def test_status_prints_the_word(server: FakeTarget, htq: Htq) -> None:
     assert json.loads((await htq("status", UUID, "--json")).out) == {"status": "pending"}
 
 
+async def test_cancel_takes_filters_in_place_of_a_uuid(server: FakeTarget, htq: Htq) -> None:
+    server.on(
+        "/?queue=slow&status=queued&status=pending&label.team=a%3Db&reason=late", reply({"canceled": 12}), "DELETE"
+    )
+    filters = ["--queue", "slow", "--status", "queued", "--status", "pending", "--label", "team=a=b"]
+    assert await htq("cancel", *filters, "--reason", "late") == Said(0, "12 canceled\n", "")
+    server.on("/?key=k&host=h&id=i&dry_run=1", reply({"matching": 3}), "DELETE")
+    filters = ["--key", "k", "--host", "h", "--id", "i", "--dry-run"]
+    assert await htq("cancel", *filters) == Said(0, "3 matching\n", "")
+    assert json.loads((await htq("cancel", *filters, "--json")).out) == {"matching": 3}
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [[], ["--dry-run"], ["--reason", "x"], [UUID, "--queue", "a"], [UUID, "--dry-run"], [UUID, "--label", "a=b"]],
+)
+async def test_cancel_takes_a_uuid_or_filters(server: FakeTarget, htq: Htq, arguments: list[str]) -> None:
+    said = await htq("cancel", *arguments)
+    assert (said.code, said.out) == (exits.USAGE, "")
+    assert server.received() == []
+
+
 async def test_cancel_and_purge_say_nothing_when_done(server: FakeTarget, htq: Htq) -> None:
     server.on(f"/{UUID}/", raw_204(), "DELETE")
     server.on(f"/{UUID}/response/", raw_204(), "DELETE")

@@ -18,7 +18,7 @@ from htq.words.reasons import Reason
 from htq.words.task import Headers, Response
 from support.clock import ManualClock
 
-__all__ = ["Answer", "Api", "HeardClock", "api_over_sqlite"]
+__all__ = ["JSON", "Answer", "Api", "HeardClock", "api_over_sqlite"]
 
 JSON = {"Content-Type": "application/json"}
 
@@ -109,7 +109,7 @@ class Api:
             "scheme": scheme,
             "headers": [(name.lower().encode(), value.encode("latin-1")) for name, value in lines.items()],
         }
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             await self.app(scope, receive, send)
         if not sent:
             return Answer(0, {}, b"")

@@ -102,3 +102,22 @@ async def test_a_backlog_that_is_full_turns_callers_away() -> None:
     verb.gate.set()
     assert (await first, await second) == (10, 20)
     await gather.close()
+
+
+async def test_many_items_of_one_caller_are_answered_in_order_and_in_batches() -> None:
+    verb = Verb()
+    gather = Gatherer(verb, limit=2)
+    assert await gather.all([3, 1, 2]) == [30, 10, 20]
+    assert verb.batches == [[3, 1], [2]]
+    assert await gather.all([]) == []
+
+
+async def test_many_items_above_the_backlog_are_refused_without_a_trace() -> None:
+    verb = Verb()
+    verb.gate.clear()
+    gather = Gatherer(verb, limit=500, backlog=2)
+    with pytest.raises(Overloaded):
+        await gather.all([1, 2, 3])
+    verb.gate.set()
+    await gather.close()
+    assert await gather(4) == 40

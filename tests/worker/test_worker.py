@@ -150,6 +150,9 @@ async def test_a_hurried_stop_does_not_wait_for_a_service_that_never_answers_the
     await world.sender.requests.get()
     worker.hurry()
     world.stop.set()
+    await world.sender.deletes.get()
+    await world.clock.somebody_sleeps(2.0)
+    world.clock.advance(2.0)
     await world.stopped()
     task = await world.task(uuid)
     assert (task.state, task.attempt) == ("scheduled", 1), (

@@ -52,7 +52,8 @@ class App:
                 if verb == "OPTIONS":
                     return _options(route)
                 raise NotAllowed(f"{verb} is not done here; what is: {', '.join(route.allow)}.", route.allow)
-            query = parse_query(scope["query_string"], operation.known)
+            asked = scope["query_string"]
+            query = parse_query(asked, operation.known) if asked else {}
             call = Call(
                 self._service,
                 self._settings,

@@ -2,12 +2,13 @@
 
 import difflib
 import re
-from collections.abc import Iterator, Mapping
-from typing import Any, Final, get_type_hints
+from collections.abc import Iterator, Sequence
+from functools import lru_cache
+from typing import Any, Final, get_args, get_type_hints
 
 import msgspec
 
-from htq.usecases import CancelWish, Submission, TimeoutWish
+from htq.usecases import QueueWish, Submission
 from htq.words.errors import InvalidField
 
 __all__ = ["invalid_field"]
@@ -17,77 +18,96 @@ _PLACE: Final = re.compile(r"(.*?)(?: - at (?:`(key)` in )?`\$(.*)`)?", re.DOTAL
 _SHOWN: Final = 64
 """Characters of a caller's own name that are said back to him."""
 
+_EXAMPLES: Final[dict[type, str]] = {
+    Submission: '{"url": "http://example.com/"}',
+    QueueWish: '{"defaults": {"cancel": {"delete": false}}}',
+}
 
-def invalid_field(body: bytes, error: msgspec.ValidationError) -> InvalidField:
-    """The error for a body that is JSON and doesn't fit `Submission`."""
+Shape = type[msgspec.Struct]
+
+
+def invalid_field(body: bytes, error: msgspec.ValidationError, shape: Shape) -> InvalidField:
+    """The error for a body that is JSON and doesn't fit `shape`."""
     text = str(error)
     unknown = _UNKNOWN.fullmatch(text)
     if unknown is not None:
-        return _unknown_field(unknown[1], unknown[2] or "")
+        return _unknown_field(unknown[1], _steps(unknown[2] or ""), shape)
     found = _PLACE.fullmatch(text)
     if found is None or not found[3]:
         if "missing required field" in text:
             return InvalidField('url is missing: say what to request, as in {"url": "http://example.com/"}.', "/url")
-        return InvalidField('The body is JSON, but not an object: send one such as {"url": "http://example.com/"}.', "")
-    path = found[3].removeprefix(".")
-    field, _, rest = path.removesuffix("[...]").partition(".")
-    if path.endswith("[...]"):
-        rest = _culprit(body, field)
-    elif found[2]:
-        rest = _culprit(body, field, names=True)
-    pointer = "/" + field + (f"/{_escape(rest)}" if rest else "")
-    shown = f"{field}.{rest[:_SHOWN]}" if rest else field
-    return InvalidField(f"{shown} can't be taken ({_plain(found[1])}). {_description(field, rest)}", pointer)
+        return InvalidField(f"The body is JSON, but not an object: send one such as {_EXAMPLES[shape]}.", "")
+    steps = _steps(found[3].removesuffix("[...]"))
+    hint, description = _field(shape, steps)
+    if found[3].endswith("[...]") or found[2]:
+        member = _culprit(body, steps, hint, names=bool(found[2]))
+        if member:
+            steps = [*steps, member]
+    shown = ".".join([*steps[:-1], steps[-1][:_SHOWN]])
+    return InvalidField(f"{shown} can't be taken ({_plain(found[1])}). It takes this: {description}", _pointer(steps))
 
 
-def _unknown_field(name: str, path: str) -> InvalidField:
-    where = path.removeprefix(".")
-    known = {"timeout": TimeoutWish, "cancel": CancelWish}.get(where, Submission).__struct_fields__
+def _steps(path: str) -> list[str]:
+    return [step for step in path.split(".") if step]
+
+
+def _unknown_field(name: str, steps: Sequence[str], shape: Shape) -> InvalidField:
+    known = shape.__struct_fields__
+    for step in steps:
+        shape = _struct_in(_hints(shape)[step]) or shape
+        known = shape.__struct_fields__
     near = difflib.get_close_matches(name[:_SHOWN].lower(), known, 1)
     hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(known)}."
     shown = name if len(name) <= _SHOWN else name[:_SHOWN] + "…"
-    pointer = (f"/{where}" if where else "") + f"/{_escape(name[: 4 * _SHOWN])}"
-    return InvalidField(f"The field {shown!r} is not known here: {hint}", pointer)
+    return InvalidField(f"The field {shown!r} is not known here: {hint}", _pointer([*steps, name[: 4 * _SHOWN]]))
 
 
-def _culprit(body: bytes, field: str, *, names: bool = False) -> str:
+def _field(shape: Shape, steps: Sequence[str]) -> tuple[Any, str]:
+    """The type of the field that `steps` lead to, and the last description on the way: the one source is the type."""
+    hint: Any = shape
+    description = ""
+    for step in steps:
+        hint = _hints(_struct_in(hint) or shape)[step]
+        description = next(_descriptions(hint), description)
+    return hint, description
+
+
+@lru_cache
+def _hints(shape: Shape) -> dict[str, Any]:
+    return get_type_hints(shape, include_extras=True)
+
+
+def _descriptions(hint: Any) -> Iterator[str]:
+    for meta in getattr(hint, "__metadata__", ()):
+        if meta.description is not None:
+            yield meta.description
+
+
+def _struct_in(hint: Any) -> Shape | None:
+    """The struct in an annotated or optional type."""
+    if isinstance(hint, type) and issubclass(hint, msgspec.Struct):
+        return hint
+    for part in get_args(hint):
+        found = _struct_in(part)
+        if found is not None:
+            return found
+    return None
+
+
+def _culprit(body: bytes, steps: Sequence[str], hint: Any, *, names: bool) -> str:
     """The member of an object of strings that msgspec refused without naming it; empty where that can't be told."""
     try:
-        members = msgspec.json.decode(body)[field]
+        members = msgspec.json.decode(body)
+        for step in steps:
+            members = members[step]
     except (msgspec.DecodeError, ValueError, RecursionError, KeyError):
         return ""
-    hint = _MEMBER_TYPES[field]
     for name, value in members.items() if isinstance(members, dict) else ():
         try:
             msgspec.convert({name: "" if names else value}, hint)
         except msgspec.ValidationError:
             return str(name)
     return ""
-
-
-def _member_types() -> Iterator[tuple[str, Any]]:
-    hints = get_type_hints(Submission, include_extras=True)
-    for field in ("headers", "labels"):
-        yield field, hints[field]
-
-
-_MEMBER_TYPES: Final = dict(_member_types())
-
-
-def _descriptions() -> Iterator[tuple[tuple[str, str], str]]:
-    """Of each field, by (field, member): the one source is the type that validates."""
-    for outer, shape in (("", Submission), ("timeout", TimeoutWish), ("cancel", CancelWish)):
-        for name, hint in get_type_hints(shape, include_extras=True).items():
-            for meta in getattr(hint, "__metadata__", ()):
-                if meta.description is not None:
-                    yield ((outer, name) if outer else (name, "")), meta.description
-
-
-_DESCRIPTIONS: Final[Mapping[tuple[str, str], str]] = dict(_descriptions())
-
-
-def _description(field: str, member: str) -> str:
-    return "It takes this: " + (_DESCRIPTIONS.get((field, member)) or _DESCRIPTIONS[field, ""])
 
 
 def _plain(text: str) -> str:
@@ -100,5 +120,6 @@ def _plain(text: str) -> str:
     return text[:1].lower() + text[1:]
 
 
-def _escape(name: str) -> str:
-    return name.replace("~", "~0").replace("/", "~1")
+def _pointer(steps: Sequence[str]) -> str:
+    """RFC 6901, 3."""
+    return "".join("/" + step.replace("~", "~0").replace("/", "~1") for step in steps)

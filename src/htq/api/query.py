@@ -17,8 +17,6 @@ def parse_query(query: bytes, known: Sequence[str]) -> Mapping[str, list[str]]:
 
     An unknown parameter is an error, since a filter that is misspelled would take far too much.
     """
-    if not query:
-        return {}
     try:
         pairs = parse_qsl(
             query.decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=_MAX_PARAMETERS

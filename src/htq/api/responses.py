@@ -1,12 +1,13 @@
 """Handlers of a request's response."""
 
 import asyncio
+from functools import partial
 from typing import Final
 
 from htq.api.envelope import envelope
 from htq.api.http import EMPTY, Call, Header, Reply, json_reply
 from htq.api.links import response_links
-from htq.api.patience import unless_gone
+from htq.api.patience import wait_on
 from htq.api.prefer import parse_prefer, whole_seconds
 from htq.api.views import StatusView
 from htq.usecases import Result
@@ -25,8 +26,7 @@ async def get_response(call: Call) -> Reply:
     applied = prefer._replace(respond_async=False, wait=prefer.wait if wait is None else None).applied()
     if wait is None:
         wait = prefer.wait
-    looking = call.service.result(call.name, wait)
-    result = await (looking if wait == 0 else unless_gone(call, looking))
+    result = await wait_on(call, partial(call.service.result, call.name), wait)
     if result is None:
         status = StatusView(await call.service.status(call.name))
         return json_reply(202, status, [(b"retry-after", b"1"), *applied])

@@ -6,12 +6,21 @@ from msgspec import Meta
 
 from htq.api.about import ProblemView, get_problem, list_problems
 from htq.api.envelope import Envelope, Failure, NoResponse
-from htq.api.queues import get_queue, list_queues
+from htq.api.queues import get_queue, list_queues, put_queue
 from htq.api.responses import delete_response, get_response
 from htq.api.table import Answer, Operation, Parameter, Route
-from htq.api.tasks import cancel_task, get_attempts, get_cancel, get_status, get_task, list_tasks, post_task
-from htq.api.views import ListedTask, QueueView, StatusView, TaskView
-from htq.usecases import Submission
+from htq.api.tasks import (
+    cancel_task,
+    cancel_tasks,
+    get_attempts,
+    get_cancel,
+    get_status,
+    get_task,
+    list_tasks,
+    post_task,
+)
+from htq.api.views import CanceledView, ListedTask, MatchingView, QueueView, StatusView, TaskView
+from htq.usecases import QueueWish, Submission
 from htq.words.attempt import AttemptRecord
 from htq.words.errors import InvalidField, NotFound, Overloaded, StoreUnavailable, TooLarge, UnsupportedMedia
 from htq.words.states import State
@@ -30,6 +39,18 @@ _LATER: Final = ("Retry-After", "Preference-Applied")
 _TASK: Final = (NotFound, StoreUnavailable)
 _WAITS: Final = (NotFound, StoreUnavailable, Overloaded)
 
+_REASON: Final = Parameter("reason", Annotated[str, Meta(max_length=500)], "Why, in a line of your own.")
+_STATUS: Final = "Status words, joined by commas or given several times."
+_FILTERS: Final = (
+    Parameter("queue", str, "The queue."),
+    Parameter("key", str, "The lane."),
+    Parameter("host", str, "The target's host."),
+    Parameter("id", str, "The caller's own name."),
+    Parameter("label.", str, "label.<name>: the value of a label."),
+    Parameter("since", _Time, "Queued at or after this time, in epoch milliseconds."),
+    Parameter("until", _Time, "Queued before this time, in epoch milliseconds."),
+)
+
 ROUTES: Final[tuple[Route, ...]] = (
     Route(
         "/",
@@ -41,14 +62,8 @@ ROUTES: Final[tuple[Route, ...]] = (
                 (Answer(200, list[ListedTask], "A page of requests; Link has the next.", ("Link",)),),
                 (StoreUnavailable,),
                 query=(
-                    Parameter("status", list[State], "Status words, joined by commas or given several times."),
-                    Parameter("queue", str, "The queue."),
-                    Parameter("key", str, "The lane."),
-                    Parameter("host", str, "The target's host."),
-                    Parameter("id", str, "The caller's own name."),
-                    Parameter("label.", str, "label.<name>: the value of a label."),
-                    Parameter("since", _Time, "Queued at or after this time, in epoch milliseconds."),
-                    Parameter("until", _Time, "Queued before this time, in epoch milliseconds."),
+                    Parameter("status", list[State], _STATUS),
+                    *_FILTERS,
                     Parameter("limit", Annotated[int, Meta(ge=1, le=1000)], "Requests on a page; 100 if left out."),
                     Parameter("cursor", str, "Where the page before ended: follow its Link."),
                 ),
@@ -72,6 +87,18 @@ ROUTES: Final[tuple[Route, ...]] = (
                     Parameter("Prefer", str, f"{_WAIT}, for the response itself; respond-async: 202 in place of 303."),
                 ),
             ),
+            "DELETE": Operation(
+                cancel_tasks,
+                "Cancel what a filter takes of the requests that are there now; at least one filter must be given",
+                (Answer(200, CanceledView | MatchingView, "How many are canceled; with dry_run, how many match."),),
+                (StoreUnavailable, Overloaded),
+                query=(
+                    Parameter("status", list[State], f"{_STATUS} Left out: what has not ended."),
+                    *_FILTERS,
+                    Parameter("dry_run", bool, "1: only count, and change nothing."),
+                    _REASON,
+                ),
+            ),
         },
     ),
     Route(
@@ -93,7 +120,7 @@ ROUTES: Final[tuple[Route, ...]] = (
                     Answer(202, CancelRecord, "It is canceled, and the target not told yet.", _LATER),
                 ),
                 _WAITS,
-                query=(Parameter("reason", Annotated[str, Meta(max_length=500)], "Why, in a line of your own."),),
+                query=(_REASON,),
                 headers=(Parameter("Prefer", str, f"{_WAIT}, until it is known what came of it."),),
             ),
         },
@@ -156,7 +183,7 @@ ROUTES: Final[tuple[Route, ...]] = (
             "GET": Operation(
                 list_queues,
                 "Count the requests that have not ended, by queue",
-                (Answer(200, list[QueueView], "The queues that have any, by name."),),
+                (Answer(200, list[QueueView], "The queues that have any, or settings, by name."),),
                 (StoreUnavailable,),
             )
         },
@@ -164,7 +191,18 @@ ROUTES: Final[tuple[Route, ...]] = (
     Route(
         "/queues/{queue}/",
         "A queue",
-        {"GET": Operation(get_queue, "Count its requests", (Answer(200, QueueView, "The queue."),), _TASK)},
+        {
+            "GET": Operation(
+                get_queue, "Count its requests, and see its settings", (Answer(200, QueueView, "The queue."),), _TASK
+            ),
+            "PUT": Operation(
+                put_queue,
+                "Set what holds for its requests from now on",
+                (Answer(200, QueueView, "The queue as it is now."),),
+                (UnsupportedMedia, TooLarge, InvalidField, NotFound, StoreUnavailable),
+                takes=QueueWish,
+            ),
+        },
     ),
     Route(
         "/problems/",

@@ -8,14 +8,29 @@ from msgspec import UNSET, Meta, UnsetType
 
 from htq.policy.fields import is_credential, joined
 from htq.policy.target import parse_target
-from htq.stores.base import QueueStats
+from htq.usecases import Queue
 from htq.words.reasons import Reason
 from htq.words.states import Status
-from htq.words.task import CancelRecord, Delivery, Headers, Task
+from htq.words.task import CancelRecord, Delivery, Headers, NewTask, Request, StopPolicy, Task
 
-__all__ = ["Links", "ListedTask", "QueueView", "StatusView", "TaskView", "listed", "time_of", "view_queue", "view_task"]
+__all__ = [
+    "REDACTED",
+    "CanceledView",
+    "Links",
+    "ListedTask",
+    "MatchingView",
+    "QueueView",
+    "StatusView",
+    "TaskView",
+    "listed",
+    "view_new",
+    "view_queue",
+    "view_task",
+]
 
 REDACTED: Final = "[redacted]"
+
+_USUAL_STOP: Final = StopPolicy()
 
 Data = Annotated[
     Any,
@@ -24,6 +39,19 @@ Data = Annotated[
         extra_json_schema={"type": ["string", "object", "array", "null"]},
     ),
 ]
+
+
+class CancelPolicy(msgspec.Struct, frozen=True, kw_only=True):
+    """How the target is told that a request was canceled. What is left out has its usual value."""
+
+    delete: bool | UnsetType = UNSET
+    method: str | UnsetType = UNSET
+    url: Annotated[str | UnsetType, Meta(description="A template.")] = UNSET
+    headers: Annotated[
+        dict[str, str] | UnsetType, Meta(description="Those that prove who is calling are not shown.")
+    ] = UNSET
+    grace: float | UnsetType = UNSET
+    on_timeout: bool | UnsetType = UNSET
 
 
 class Links(msgspec.Struct, frozen=True):
@@ -63,10 +91,13 @@ class TaskView(msgspec.Struct, frozen=True, kw_only=True):
     run_at: int | UnsetType = UNSET
     delivery: Delivery | UnsetType = UNSET
     redirects: int | UnsetType = UNSET
+    cancel_policy: Annotated[
+        CancelPolicy | UnsetType, Meta(description="How the target is told of a cancel, as it was resolved.")
+    ] = UNSET
     attempt: Annotated[int | UnsetType, Meta(description="Exchanges begun.")] = UNSET
     reason: Reason | UnsetType = UNSET
     finished_at: int | UnsetType = UNSET
-    cancel: CancelRecord | UnsetType = UNSET
+    cancel: Annotated[CancelRecord | UnsetType, Meta(description="What a cancel met and what came of it.")] = UNSET
 
 
 class ListedTask(TaskView, frozen=True, kw_only=True):
@@ -75,19 +106,46 @@ class ListedTask(TaskView, frozen=True, kw_only=True):
     links: Links
 
 
+class DefaultsView(msgspec.Struct, frozen=True, kw_only=True):
+    """What holds for a queue's requests that say nothing else."""
+
+    cancel: CancelPolicy | UnsetType = UNSET
+
+
 class QueueView(msgspec.Struct, frozen=True, kw_only=True):
-    """A queue's requests that have not ended."""
+    """A queue: counts of its requests that have not ended, and its settings."""
 
     name: str
     scheduled: int
     queued: int
     pending: int
     oldest_queued_at: int | None
+    defaults: DefaultsView
     links: dict[str, str]
+
+
+class CanceledView(msgspec.Struct, frozen=True):
+    """What came of a cancel in bulk."""
+
+    canceled: Annotated[int, Meta(description="Requests that are canceled by it.")]
+
+
+class MatchingView(msgspec.Struct, frozen=True):
+    """What a cancel in bulk would have taken."""
+
+    matching: Annotated[int, Meta(description="Requests that match.")]
 
 
 def view_task(task: Task) -> TaskView:
     return TaskView(**_fields(task))
+
+
+def view_new(new: NewTask) -> TaskView:
+    """A task that was accepted just now, without asking the store for it."""
+    fields = _given(new, new.body, len(new.body), "queued")
+    if new.run_at is not None:
+        fields["run_at"] = new.run_at
+    return TaskView(**fields)
 
 
 def listed(task: Task, base: str) -> ListedTask:
@@ -95,43 +153,51 @@ def listed(task: Task, base: str) -> ListedTask:
     return ListedTask(links=Links(url, f"{url}status/", f"{url}response/"), **_fields(task))
 
 
-def view_queue(stats: QueueStats, url: str) -> QueueView:
+def view_queue(queue: Queue, url: str) -> QueueView:
+    stats, settings = queue
+    stop = settings.stop if settings is not None else None
+    cancel: CancelPolicy | UnsetType = UNSET
+    if settings is not None and stop is not None:
+        cancel = _policy(stop)
+        if settings.stop_delete_given:
+            cancel = msgspec.structs.replace(cancel, delete=stop.delete)
     return QueueView(
         name=stats.name,
         scheduled=stats.scheduled,
         queued=stats.queued,
         pending=stats.pending,
         oldest_queued_at=stats.oldest_queued_at,
+        defaults=DefaultsView(cancel=cancel),
         links={"self": url},
     )
 
 
-def time_of(task: Task) -> int:
+def _time_of(uuid: str) -> int | None:
     """When the task was accepted: the time in its UUIDv7, the same in the first answer as ever after."""
-    uuid = task.uuid
-    return int(uuid[:8] + uuid[9:13], 16) if uuid[14] == "7" else task.created_at
+    return int(uuid[:8] + uuid[9:13], 16) if uuid[14] == "7" else None
 
 
-def _fields(task: Task) -> dict[str, Any]:
+def _given(task: Task | NewTask, body: bytes | None, size: int, status: Status) -> dict[str, Any]:
+    """The fields of a view that say what was asked for."""
     request = task.request
     fields: dict[str, Any] = {
-        "timeout": _timeout(task),
-        "status": task.status,
+        "timeout": _timeout(request),
+        "status": status,
         "data": None,
         "headers": _shown(request.headers) if request.headers else {},
         "url": request.url,
         "method": request.method,
         "uuid": task.uuid,
-        "time": time_of(task),
+        "time": _time_of(task.uuid),
     }
-    if task.body is None:
-        fields["data_omitted"] = task.body_size
+    if body is None:
+        fields["data_omitted"] = size
     elif request.body_kind == "text":
-        fields["data"] = task.body.decode()
+        fields["data"] = body.decode()
     elif request.body_kind == "json":
-        fields["data"] = msgspec.Raw(task.body)
+        fields["data"] = msgspec.Raw(body)
     elif request.body_kind == "bytes":
-        fields["data_base64"] = base64.b64encode(task.body).decode()
+        fields["data_base64"] = base64.b64encode(body).decode()
     if task.name is not None:
         fields["id"] = task.name
     if task.queue != "default":
@@ -142,12 +208,22 @@ def _fields(task: Task) -> dict[str, Any]:
         fields["priority"] = task.priority
     if task.labels:
         fields["labels"] = task.labels
-    if task.run_at != task.created_at:
-        fields["run_at"] = task.run_at
     if task.delivery != "at_least_once":
         fields["delivery"] = task.delivery
     if request.redirects:
         fields["redirects"] = request.redirects
+    if request.stop != _USUAL_STOP:
+        fields["cancel_policy"] = _policy(request.stop)
+    return fields
+
+
+def _fields(task: Task) -> dict[str, Any]:
+    """All fields of a view."""
+    fields = _given(task, task.body, task.body_size, task.status)
+    if fields["time"] is None:
+        fields["time"] = task.created_at
+    if task.run_at != task.created_at:
+        fields["run_at"] = task.run_at
     if task.attempt:
         fields["attempt"] = task.attempt
     if task.reason is not None:
@@ -159,9 +235,21 @@ def _fields(task: Task) -> dict[str, Any]:
     return fields
 
 
-def _timeout(task: Task) -> float | dict[str, float]:
-    timeouts = task.request.timeouts
-    if not task.request.timeout_given:
+def _policy(stop: StopPolicy) -> CancelPolicy:
+    usual = _USUAL_STOP
+    return CancelPolicy(
+        delete=UNSET if stop.delete == usual.delete else stop.delete,
+        method=UNSET if stop.method == usual.method else stop.method.lower(),
+        url=UNSET if stop.url is None else stop.url,
+        headers=_shown(stop.headers) if stop.headers else UNSET,
+        grace=UNSET if stop.grace == usual.grace else _number(stop.grace),
+        on_timeout=UNSET if stop.on_timeout == usual.on_timeout else stop.on_timeout,
+    )
+
+
+def _timeout(request: Request) -> float | dict[str, float]:
+    timeouts = request.timeouts
+    if not request.timeout_given:
         return _number(timeouts.total)
     bounds = {
         "connect": timeouts.connect,

@@ -23,7 +23,7 @@ _PURPOSE: Final = {
     "status": "Print where a request stands: queued, pending, success, timeout, error or canceled.",
     "response": "Print a request's response if it is there.",
     "wait": "Wait for a request's response, and print it.",
-    "cancel": "Cancel a request, whatever it is doing.",
+    "cancel": "Cancel a request, whatever it is doing; or all that the filters take of those that are there now.",
     "purge": "Delete a request's response.",
     "list": "Show what is queued.",
 }
@@ -68,6 +68,8 @@ def client_parser(command: str) -> Parser:
     parser = Parser(prog=f"htq {command}", description=_PURPOSE[command], epilog=_EPILOG)
     if command == "send":
         _add_request(parser)
+    elif command == "cancel":
+        _add_cancel(parser)
     elif command != "list":
         parser.add_argument("uuid", metavar="<uuid>", help="The request.")
     if command == "wait":
@@ -109,6 +111,38 @@ def _add_request(parser: Parser) -> None:
         type=_duration,
         help="Wait for the response, for as long as it takes or as long as is given.",
     )
+
+
+def _add_cancel(parser: Parser) -> None:
+    add = parser.add_argument
+    add("uuid", metavar="<uuid>", nargs="?", help="The request; left out where there are filters.")
+    add("--queue", metavar="<name>", help="Those in this queue.")
+    add(
+        "--status",
+        metavar="<word>",
+        action="append",
+        help="Those with this status; repeatable [default: what has not ended].",
+    )
+    add(
+        "--label",
+        metavar="<name>=<value>",
+        action="append",
+        default=[],
+        type=_label,
+        help="Those with this label; repeatable.",
+    )
+    add("--key", metavar="<lane>", help="Those in this lane.")
+    add("--host", metavar="<name>", help="Those for this host.")
+    add("--id", metavar="<name>", help="Those with this name of yours.")
+    add("--reason", metavar="<text>", help="Why, in a line that the record keeps; for filters only.")
+    add("--dry-run", action="store_true", help="Only count, and change nothing.")
+
+
+def _label(text: str) -> tuple[str, str]:
+    name, equals, value = text.partition("=")
+    if not equals or not name:
+        raise argparse.ArgumentTypeError(f"{text!r} is no label: write <name>=<value>")
+    return name, value
 
 
 def _duration(text: str) -> float:
@@ -200,7 +234,19 @@ def _ended(response: dict[str, Any], as_json: bool) -> int:
 
 
 def _cancel(client: Client, given: argparse.Namespace) -> int:
-    client.cancel(given.uuid)
+    filters = {name: getattr(given, name) for name in ("queue", "status", "key", "host", "id")}
+    chosen = bool(given.label) or any(value is not None for value in filters.values())
+    if given.uuid is not None:
+        if chosen or given.dry_run or given.reason is not None:
+            raise ValueError("give a uuid or filters, not both")
+        client.cancel(given.uuid)
+        return exits.OK
+    if not chosen:
+        raise ValueError("give a uuid, or filters such as --queue or --status")
+    labels = dict(given.label)
+    found = client.cancel_all(dry_run=given.dry_run, reason=given.reason, labels=labels, **filters)
+    word = "matching" if given.dry_run else "canceled"
+    printing.show_json({word: found}) if given.json else printing.say(f"{found} {word}")
     return exits.OK
 
 

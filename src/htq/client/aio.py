@@ -3,7 +3,7 @@
 import asyncio
 import ssl
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import Any, Final, Self
 
@@ -62,6 +62,17 @@ class AsyncClient:
     async def cancel(self, uuid: str) -> None:
         """As `Client.cancel`."""
         await self._do(verbs.cancel(uuid))
+
+    async def cancel_all(
+        self,
+        *,
+        dry_run: bool = False,
+        reason: str | None = None,
+        labels: Mapping[str, str] | None = None,
+        **filters: str | int | Sequence[str] | None,
+    ) -> int:
+        """As `Client.cancel_all`."""
+        return await self._do(verbs.cancel_all(dry_run, reason, labels, filters))
 
     async def purge(self, uuid: str) -> None:
         """As `Client.purge`."""

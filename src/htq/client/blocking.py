@@ -4,7 +4,7 @@ import http.client
 import os
 import ssl
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import Any, Self
 
@@ -70,6 +70,21 @@ class Client:
     def cancel(self, uuid: str) -> None:
         """Cancel a request, whatever it is doing. Raises `NotFound`."""
         self._do(verbs.cancel(uuid))
+
+    def cancel_all(
+        self,
+        *,
+        dry_run: bool = False,
+        reason: str | None = None,
+        labels: Mapping[str, str] | None = None,
+        **filters: str | int | Sequence[str] | None,
+    ) -> int:
+        """Cancel what the filters take of the requests that are there now; how many are canceled by it.
+
+        `filters`: `status` (one or several), `queue`, `key`, `host`, `id`, `since`, `until` (epoch milliseconds); with no status:
+        what has not ended. At least one must be given, else `Rejected`. With `dry_run` it only says how many match.
+        """
+        return self._do(verbs.cancel_all(dry_run, reason, labels, filters))
 
     def purge(self, uuid: str) -> None:
         """Delete a request's response. Raises `NotFound` where there is none."""

@@ -9,7 +9,7 @@ import math
 import re
 from collections.abc import Callable, Generator, Mapping
 from typing import Any, Final, NamedTuple, TypeVar
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote, urlencode, urlsplit
 
 from htq.client.errors import HtqClientError, NotFound, NotYet, Rejected, Unavailable
 
@@ -18,6 +18,7 @@ __all__ = [
     "Call",
     "Verb",
     "cancel",
+    "cancel_all",
     "purge",
     "queued",
     "request",
@@ -32,6 +33,9 @@ _WAIT_EACH: Final = 30
 """Seconds that one long poll asks for; `wait` makes as many as it needs."""
 
 _PAGE: Final = 1000
+
+_BULK: Final = 570.0
+"""Seconds that a cancel of very many may take, besides the usual ones."""
 
 
 class Call(NamedTuple):
@@ -131,6 +135,19 @@ def wait(uuid: str, timeout: float | None, now: Callable[[], float]) -> Verb[dic
 
 def cancel(uuid: str) -> Verb[None]:
     _checked((yield Call("DELETE", _path(uuid))), 200, 204)
+
+
+def cancel_all(
+    dry_run: bool, reason: str | None, labels: Mapping[str, str] | None, filters: Mapping[str, Any]
+) -> Verb[int]:
+    given: dict[str, Any] = {name: value for name, value in filters.items() if value is not None}
+    given |= {f"label.{name}": value for name, value in (labels or {}).items()}
+    if reason is not None:
+        given["reason"] = reason
+    if dry_run:
+        given["dry_run"] = 1
+    answer = _checked((yield Call("DELETE", f"/?{urlencode(given, doseq=True)}", waits=_BULK)), 200)
+    return int(_object(answer)["matching" if dry_run else "canceled"])
 
 
 def purge(uuid: str) -> Verb[None]:

@@ -49,6 +49,27 @@ class Gatherer(Generic[Item, Answer]):
 
     async def __call__(self, item: Item) -> Answer:
         """The answer for `item`. Raises what the store raised for its batch, or `Overloaded`."""
+        return await self._put(item)
+
+    async def all(self, items: Sequence[Item]) -> list[Answer]:
+        """The answers for `items`, in order. Raises as a call for one of them."""
+        futures: list[asyncio.Future[Answer]] = []
+        try:
+            for item in items:
+                future = self._put(item)
+                futures.append(future)
+        except Overloaded:
+            for future in futures:
+                future.cancel()  # carried out all the same, and nobody asks how
+            raise
+        return await asyncio.gather(*futures)
+
+    async def close(self) -> None:
+        """Return when nothing is under way any more."""
+        while self._flight is not None:
+            await asyncio.wait((self._flight,))
+
+    def _put(self, item: Item) -> asyncio.Future[Answer]:
         weight = self._weigh(item) if self._weigh is not None else 0
         if len(self._waiting) >= self._backlog or self._weight + weight > self._heaviest:
             raise Overloaded("Too much is waiting for the store: try again in a moment.")
@@ -58,12 +79,7 @@ class Gatherer(Generic[Item, Answer]):
         self._weight += weight
         if self._flight is None:
             self._flight = loop.create_task(self._fly())
-        return await future
-
-    async def close(self) -> None:
-        """Return when nothing is under way any more."""
-        while self._flight is not None:
-            await asyncio.wait((self._flight,))
+        return future
 
     async def _fly(self) -> None:
         try:

@@ -1,11 +1,12 @@
 """Pages of tasks."""
 
+from collections.abc import Awaitable, Callable
 from typing import Final
 
 from htq.stores.base import Filter, Page, Store
 from htq.words.task import Task
 
-__all__ = ["fill_page"]
+__all__ = ["fill_page", "for_each_page"]
 
 _CALLS: Final = 8
 
@@ -23,3 +24,23 @@ async def fill_page(store: Store, where: Filter, cursor: str | None, limit: int)
         if cursor is None or len(tasks) >= limit:
             break
     return Page(tasks, cursor)
+
+
+async def for_each_page(
+    store: Store, where: Filter, last: str, limit: int, do: Callable[[list[str]], Awaitable[int]]
+) -> int:
+    """Call `do` with all uuids that `where` takes, a page of at most `limit` at a time; the sum of what it returns.
+
+    It ends at the uuid `last`, however fast new tasks come: uuids are made in the order of time.
+    """
+    total = 0
+    cursor: str | None = None
+    while True:
+        uuids, cursor = await store.select(where, cursor, limit)
+        beyond = bool(uuids) and uuids[-1] > last
+        if beyond:
+            uuids = [uuid for uuid in uuids if uuid <= last]
+        if uuids:
+            total += await do(uuids)
+        if beyond or cursor is None:
+            return total

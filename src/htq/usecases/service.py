@@ -1,28 +1,33 @@
 """The use cases over one store: the only thing that a door may call."""
 
-from collections.abc import Sequence
+import re
+from collections.abc import Awaitable, Callable
 from typing import Final, TypeVar
 
 import msgspec
 
-from htq.stores.base import BodyRef, Cancel, Enqueued, Filter, Page, QueueStats, Store
+from htq.stores.base import BodyRef, Cancel, Enqueued, Filter, Page, Store
 from htq.usecases.gather import Gatherer
-from htq.usecases.lists import fill_page
+from htq.usecases.lists import fill_page, for_each_page
+from htq.usecases.queues import KnownSettings, Queue, QueueWish, empty_queue, joined
 from htq.usecases.results import Result, read_whole, without_response
 from htq.usecases.settings import ServiceSettings
-from htq.usecases.submission import Submission
-from htq.usecases.submit import accepted, new_task
+from htq.usecases.stops import queue_settings
+from htq.usecases.submission import QUEUE_PATTERN, Submission
+from htq.usecases.submit import new_task
 from htq.usecases.waiting import Waiting
 from htq.words.attempt import AttemptRecord
 from htq.words.clock import Chance, Clock
-from htq.words.errors import NotFound
-from htq.words.states import FINAL, State, Status, status_of
+from htq.words.errors import NotFound, Overloaded, StoreUnavailable
+from htq.words.states import FINAL, STATES, State, Status, status_of
 from htq.words.task import CancelRecord, NewTask, Response, Task
 
 __all__ = ["TaskService"]
 
 Found = TypeVar("Found")
 
+_NOT_FINAL: Final = tuple(state for state in STATES if state not in FINAL)
+_QUEUE: Final = re.compile(QUEUE_PATTERN)
 _UNKNOWN: Final = "No such request: it was never here, or has been forgotten."
 _LOOKS: Final = 3
 """A response can be deleted between two of the reads that it takes; a look that met this is taken again."""
@@ -48,6 +53,7 @@ class TaskService:
             batch=settings.batch,
         )
         limit = settings.batch
+        self._queues = KnownSettings(store, clock)
         self._enqueue: Gatherer[NewTask, Enqueued] = Gatherer(store.enqueue, limit=limit, weigh=_weight)
         self._get: Gatherer[str, Task | None] = Gatherer(store.get, limit=limit)
         self._states: Gatherer[str, tuple[State, bool] | None] = Gatherer(store.states, limit=limit)
@@ -58,22 +64,28 @@ class TaskService:
     async def close(self) -> None:
         """Finish the store calls that are under way, and stop listening. The store is its owner's to close."""
         await self._waiting.close()
-        for gatherer in (
+        for part in (
             self._enqueue,
             self._get,
             self._states,
             self._responses,
             self._cancel,
             self._delete_response,
+            self._queues,
         ):
-            await gatherer.close()
+            await part.close()
 
-    async def submit(self, submission: Submission) -> Task:
+    async def submit(self, submission: Submission) -> NewTask:
         """Queue a request: when this returns it is as durable as the store makes it. Raises `InvalidField`."""
-        now_ms = self._clock.now_ms()
-        new = new_task(submission, self.settings, self._chance.uuid(), now_ms)
-        self._waiting.wake((await self._enqueue(new)).superseded)
-        return accepted(new, now_ms)
+        known = self._queues.fresh()
+        if known is None:
+            known = await self._queues.read()
+        queue = known.get(submission.queue or "default") if known else None
+        new = new_task(submission, self.settings, self._chance.uuid(), self._clock.now_ms(), queue)
+        superseded = (await self._enqueue(new)).superseded
+        if superseded:
+            self._waiting.wake(superseded)
+        return new
 
     async def task(self, uuid: str) -> Task:
         """The task, its body with it however large it is."""
@@ -131,18 +143,65 @@ class TaskService:
         """A page of tasks, oldest first, with large bodies left out (`Task.body` is None)."""
         return await fill_page(self._store, where, cursor, limit)
 
-    async def queues(self) -> Sequence[QueueStats]:
-        """Every queue with live tasks, by name."""
-        return await self._store.stats()
+    async def cancel_all(self, where: Filter, reason: str | None = None) -> int:
+        """Cancel what `where` takes of the tasks that are there now; how many were. With no statuses: what is not final.
 
-    async def queue(self, name: str) -> QueueStats:
-        """The counts of one queue. `NotFound` where it has no live tasks, unless it is the default one."""
+        It goes on in pages, and others are served between them. Ended in the middle, or called again, it does no harm.
+        """
+
+        async def cancel(uuids: list[str]) -> int:
+            try:
+                states = await self._cancel.all([Cancel(uuid, reason) for uuid in uuids])
+            except Overloaded as error:
+                # Nothing was done on this page, perhaps, but on those before it.
+                raise StoreUnavailable(str(error), error.retry_after) from None
+            self._waiting.wake(uuids)
+            return sum(state is not None for state in states)
+
+        return await self._for_all(where, cancel)
+
+    async def count(self, where: Filter) -> int:
+        """How many tasks `cancel_all` would take."""
+
+        async def count(uuids: list[str]) -> int:
+            return len(uuids)
+
+        return await self._for_all(where, count)
+
+    async def queues(self) -> list[Queue]:
+        """Every queue with live tasks or settings, by name."""
+        return joined(await self._store.stats(), await self._store.queues())
+
+    async def queue(self, name: str) -> Queue:
+        """One queue. `NotFound` where it has neither live tasks nor settings, unless it is the default one."""
+        for queue in await self.queues():
+            if queue.stats.name == name:
+                return queue
+        if name == "default":
+            return empty_queue(name)
+        raise NotFound("No such queue: one is there while it has settings, or requests that have not ended.")
+
+    async def put_queue(self, name: str, wish: QueueWish) -> Queue:
+        """Set what holds for a queue; the queue after it. Raises `InvalidField`, and `NotFound` for what can't be a name."""
+        if not _QUEUE.match(name):
+            raise NotFound(
+                "There can't be a queue of this name: it is 1 to 64 of A-Z a-z 0-9 . _ -, beginning with a letter or digit."
+            )
+        cancel = wish.defaults.cancel if wish.defaults is not None else None
+        settings = queue_settings(cancel)
+        await self._queues.put(name, settings)
         for stats in await self._store.stats():
             if stats.name == name:
-                return stats
-        if name == "default":
-            return QueueStats(name=name, scheduled=0, queued=0, pending=0, oldest_queued_at=None)
-        raise NotFound("No such queue: a queue is there while it has requests that have not ended.")
+                return Queue(stats, settings)
+        return empty_queue(name)._replace(settings=settings)
+
+    async def _for_all(self, where: Filter, do: Callable[[list[str]], Awaitable[int]]) -> int:
+        # What is canceled already is not canceled again, and would only be counted.
+        statuses = tuple(state for state in where.statuses or _NOT_FINAL if state != "canceled")
+        if not statuses:
+            return 0
+        where = msgspec.structs.replace(where, statuses=statuses)
+        return await for_each_page(self._store, where, self._chance.uuid(), self.settings.batch, do)
 
     async def _look_for_result(self, uuid: str) -> Result | None:
         for _ in range(_LOOKS):

@@ -10,14 +10,23 @@ from msgspec import Meta
 
 from htq.words.task import Delivery
 
-__all__ = ["MAX_TOTAL_TIMEOUT", "NAME_PATTERN", "QUEUE_PATTERN", "CancelWish", "Submission", "TimeoutWish"]
+__all__ = [
+    "MAX_TOTAL_TIMEOUT",
+    "NAME_PATTERN",
+    "NO_DATA",
+    "QUEUE_PATTERN",
+    "CancelWish",
+    "Submission",
+    "TimeoutWish",
+]
 
 MAX_TOTAL_TIMEOUT: Final = 7 * 86400.0
 NAME_PATTERN: Final = r"^[^\x00-\x1f\x7f]*\Z"
 QUEUE_PATTERN: Final = r"^[A-Za-z0-9][A-Za-z0-9._-]*\Z"
 _LABEL_PATTERN: Final = r"^[A-Za-z0-9][A-Za-z0-9._/-]*\Z"
 
-_NULL: Final = msgspec.Raw(b"null")
+NO_DATA: Final = msgspec.Raw(b"null")
+"""What `data` is where it was not given: this very object."""
 
 Bound = Annotated[float, Meta(gt=0, le=MAX_TOTAL_TIMEOUT)]
 
@@ -32,15 +41,48 @@ class TimeoutWish(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 
 
 class CancelWish(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """How the target is told that the task was canceled."""
+    """How the target is told that a task was canceled. What is left out is as the queue says, else as usual."""
 
-    delete: Annotated[bool, Meta(description="true or false: whether a DELETE is sent to the task's URL.")] = True
+    delete: Annotated[
+        bool | None,
+        Meta(description="true or false: whether the target is told at all; left out it is what --cancel-delete says."),
+    ] = None
+    method: Annotated[
+        Annotated[str, Meta(min_length=1, max_length=32)] | None,
+        Meta(description='An HTTP method such as "post"; left out it is delete.'),
+    ] = None
+    url: Annotated[
+        Annotated[str, Meta(min_length=1)] | None,
+        Meta(
+            description="Where the target is told, an absolute http or https URL that may hold {uuid} and {attempt} in path "
+            'and query, or begin with {url} as in "{url}/cancel"; left out it is the URL of the task.'
+        ),
+    ] = None
+    headers: Annotated[
+        dict[str, str] | None,
+        Meta(
+            description="An object of header names with their values: besides the task's, and in place of the same names."
+        ),
+    ] = None
+    grace: Annotated[
+        Annotated[float, Meta(ge=0, le=5)] | None,
+        Meta(
+            description="Seconds in which the request may end by itself once the target was told: 0 to 5, 2 is usual."
+        ),
+    ] = None
+    on_timeout: Annotated[
+        bool | None,
+        Meta(description="true or false (usual): whether the target is told too when a request has timed out."),
+    ] = None
 
 
 class Submission(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A request to be queued. Only `url` is needed; null says nothing."""
 
-    url: Annotated[str, Meta(description="An absolute http or https URL, in a string.")]
+    url: Annotated[
+        str,
+        Meta(description="An absolute http or https URL, in a string; {uuid} in its path or query becomes the task's."),
+    ]
     method: Annotated[
         Annotated[str, Meta(min_length=1, max_length=32)] | None,
         Meta(description='An HTTP method such as "get"; left out it is get, or post where there is data.'),
@@ -51,7 +93,7 @@ class Submission(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
             description="The body: a string is sent as UTF-8, an object or array as JSON, byte for byte as it came.",
             extra_json_schema={"type": ["string", "object", "array", "null"]},
         ),
-    ] = msgspec.field(default_factory=lambda: _NULL)
+    ] = msgspec.field(default_factory=lambda: NO_DATA)
     data_base64: Annotated[str | None, Meta(description="The body as base64 (RFC 4648, 4), in place of data.")] = None
     headers: Annotated[
         dict[str, str] | None,
@@ -120,5 +162,8 @@ class Submission(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     ] = None
     cancel: Annotated[
         CancelWish | None,
-        Meta(description='An object such as {"delete": false}: what happens at the target when this is canceled.'),
+        Meta(
+            description='An object such as {"delete": false}: how the target is told when this is canceled, with delete, '
+            "method, url, headers, grace and on_timeout."
+        ),
     ] = None

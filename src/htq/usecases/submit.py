@@ -4,35 +4,42 @@ Everything is resolved here and stored with the task, so that a later change of 
 """
 
 import binascii
+import re
 from typing import Final
 
 import msgspec
 
 from htq.policy.fields import check_method, request_headers
 from htq.policy.target import parse_target
+from htq.stores.base import QueueSettings
 from htq.usecases.settings import ServiceSettings
+from htq.usecases.stops import stop_policy
 from htq.usecases.submission import Submission, TimeoutWish
 from htq.usecases.times import due_at
 from htq.words.errors import InvalidField
-from htq.words.task import BodyKind, NewTask, Request, StopPolicy, Task, Timeouts
+from htq.words.task import BodyKind, NewTask, Request, Timeouts
 
-__all__ = ["accepted", "new_task"]
+__all__ = ["new_task"]
 
-_STOP: Final = {True: StopPolicy(delete=True), False: StopPolicy(delete=False)}
+_PATH_OR_QUERY: Final = re.compile("[/?]")
 
 _text = msgspec.json.Decoder(str).decode
 
 
-def new_task(submission: Submission, settings: ServiceSettings, uuid: str, now_ms: int) -> NewTask:
-    """The task that `submission` asks for. Raises `InvalidField`."""
-    target = parse_target(submission.url)
+def new_task(
+    submission: Submission, settings: ServiceSettings, uuid: str, now_ms: int, queue: QueueSettings | None = None
+) -> NewTask:
+    """The task that `submission` asks for, in a queue with these settings. Raises `InvalidField`."""
+    url = submission.url
+    if "{" in url:
+        url = _with_uuid(url, uuid)
+    target = parse_target(url)
     kind, body = _body(submission)
     method = _method(submission.method, kind)
-    wish = submission.cancel
     return NewTask(
         uuid=uuid,
         request=Request(
-            url=submission.url,
+            url=url,
             method=method,
             headers=request_headers(submission.headers) if submission.headers else (),
             body_kind=kind,
@@ -40,7 +47,7 @@ def new_task(submission: Submission, settings: ServiceSettings, uuid: str, now_m
             timeout_given=isinstance(submission.timeout, TimeoutWish),
             redirects=submission.redirects or 0,
             max_response=submission.max_response or settings.max_response,
-            stop=_STOP[_delete_is_default(method, settings) if wish is None else wish.delete],
+            stop=stop_policy(submission.cancel, queue, settings.cancel_delete, method=method, url=url),
         ),
         body=body,
         name=submission.id,
@@ -55,36 +62,12 @@ def new_task(submission: Submission, settings: ServiceSettings, uuid: str, now_m
     )
 
 
-def accepted(new: NewTask, now_ms: int) -> Task:
-    """The task as it stands when it has just been taken in, without asking the store for it."""
-    run_at = now_ms if new.run_at is None else new.run_at
-    return Task(
-        uuid=new.uuid,
-        request=new.request,
-        body=new.body,
-        body_size=len(new.body),
-        tenant=new.tenant,
-        owner=new.owner,
-        name=new.name,
-        queue=new.queue,
-        key=new.key,
-        host=new.host,
-        priority=new.priority,
-        labels=new.labels,
-        delivery=new.delivery,
-        result_ttl=new.result_ttl,
-        state="scheduled" if run_at > now_ms else "queued",
-        reason=None,
-        version=1,
-        created_at=now_ms,
-        run_at=run_at,
-        finished_at=None,
-        attempt=0,
-        failures=0,
-        crashes=0,
-        has_response=False,
-        cancel=None,
-    )
+def _with_uuid(url: str, uuid: str) -> str:
+    """`{uuid}` filled in where it stands in path or query: the caller can't know it beforehand. Other braces are his own."""
+    scheme, separator, rest = url.partition("://")
+    found = _PATH_OR_QUERY.search(rest)
+    at = found.start() if found is not None else len(rest)
+    return scheme + separator + rest[:at] + rest[at:].replace("{uuid}", uuid)
 
 
 def _body(submission: Submission) -> tuple[BodyKind, bytes]:
@@ -123,7 +106,3 @@ def _timeouts(wish: float | TimeoutWish | None, settings: ServiceSettings) -> Ti
             total=wish.total or settings.timeout, connect=wish.connect, first_byte=wish.first_byte, idle=wish.idle
         )
     return Timeouts(total=wish)
-
-
-def _delete_is_default(method: str, settings: ServiceSettings) -> bool:
-    return settings.cancel_delete == "always" or (settings.cancel_delete == "post" and method == "post")

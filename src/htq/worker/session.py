@@ -45,6 +45,9 @@ _UNFINISHED_BYTES = 64 * 1024 * 1024
 _LAST_STOPS = 12.0
 """Seconds for the DELETEs of a graceful stop. What is still owed then is sent by another worker."""
 
+_HURRIED_STOPS = 2.0
+"""The same once a second signal has come: long enough for a service that answers at all."""
+
 
 class _Ended(NamedTuple):
     run: Run
@@ -173,9 +176,13 @@ class WorkerSession:
             run.abort("drained" if run.cancel is None else "canceled")
         await self._running.empty.wait()
         await self._completer.idle()
-        await first_of(self._canceler.idle(), self._clock.sleep(_LAST_STOPS), hurry.wait())
+        await first_of(self._canceler.idle(), self._clock.sleep(_LAST_STOPS), self._hurried(hurry))
         self._canceler.drop()
         await self._settler.idle()
+
+    async def _hurried(self, hurry: asyncio.Event) -> None:
+        await hurry.wait()
+        await self._clock.sleep(_HURRIED_STOPS)
 
     async def _all_ended(self, fetching: asyncio.Task[None]) -> None:
         await asyncio.wait((fetching,))
