@@ -190,11 +190,11 @@ class Oracle:
         task = _Task(new=new, state="queued", run_at=self.now if new.run_at is None else new.run_at)
         task.due_at = task.run_at
         for old in [] if new.name is None else list(self.tasks.values()):
-            if (old.new.tenant, old.new.name) == (new.tenant, new.name) and old.state in LIVE and not old.canceled:
-                task.superseded = (old.new.uuid,)
-                inherited = old.blocked_by if old.blocked_by != old.new.uuid else None
-                self._cancel(old, "superseded")
-                task.blocked_by = old.new.uuid if old.state == "pending" or old.owes else inherited
+            if (old.new.tenant, old.new.name) == (new.tenant, new.name):
+                if old.state in LIVE and not old.canceled:
+                    task.superseded = (old.new.uuid,)
+                    self._cancel(old, "superseded")
+                task.blocked_by = old.new.uuid if old.state == "pending" or old.owes else old.blocked_by
         if task.blocked_by is not None:
             task.due_at = max(task.run_at, self.now + _BLOCKED_MS)
         if task.due_at > self.now:
@@ -270,6 +270,8 @@ class Oracle:
             task.loose.clear()
             task.has_response = True
             task.reason = result.reason
+            if outcome.owes_stop and outcome.phase not in UNSENT_PHASES:
+                self._owe(task, task.attempt, session, of_cancel=False)
             self._leave(task, "finish_done", result.state)
         elif isinstance(result, Interrupted):
             self._owe(task, task.attempt, session, of_cancel=False)
@@ -391,16 +393,17 @@ class Oracle:
 
     def _cancel(self, task: _Task, reason: str | None) -> None:
         source = task.state
+        for stop in task.stops.values():
+            stop.of_cancel = stop.of_cancel or stop.state == "owed"
         if source not in FINAL:
-            for stop in task.stops.values():
-                stop.of_cancel = stop.of_cancel or stop.state == "owed"
             for attempt in task.loose:
                 self._owe(task, attempt, None, of_cancel=True)
             task.loose.clear()
         if source == "pending":
             self._owe(task, task.attempt, task.session, of_cancel=True)
         task.cancel_reason = reason
-        task.blocked_by = None
+        if task.blocked_by == task.new.uuid:
+            task.blocked_by = None
         task.phase = "finished" if source in FINAL else None if source == "pending" else "waiting"
         self._move(task, "cancel", "pending" if source == "pending" else "canceled")
         task.canceled = True
@@ -437,6 +440,9 @@ class Oracle:
             return
         for waiter in self.tasks.values():
             if waiter.blocked_by == uuid:
-                waiter.blocked_by, waiter.due_at = None, waiter.run_at
+                waiter.blocked_by = None
+                if waiter.state != "scheduled":
+                    continue
+                waiter.due_at = waiter.run_at
                 if waiter.run_at <= self.now:
                     self._move(waiter, "promote", "queued")

@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
-from htq.stores.base import Cancel, Done, Interrupted, Released
+from htq.stores.base import Cancel, Done, Filter, Interrupted, QueueSettings, Released
 from htq.stores.redis import RedisStore
 from htq.words.clock import Chance
 from htq.words.task import NewTask
@@ -62,6 +62,8 @@ async def test_names_of_users_stand_in_no_key_and_come_back_whole(lab: Lab, serv
         tasks.append(task)
     await lab.store.enqueue(tasks)
     await lab.store.cancel([Cancel(tasks[0].uuid, HOSTILE[-1])])
+    for name in HOSTILE:
+        await lab.store.put_queue(name, QueueSettings())
     for key in keys_of(server):
         assert key.startswith("{htq:keys}:")
         assert set(key.removeprefix("{htq:keys}:")) <= set("abcdefghijklmnopqrstuvwxyz0123456789-:")
@@ -71,6 +73,24 @@ async def test_names_of_users_stand_in_no_key_and_come_back_whole(lab: Lab, serv
         assert (shown.queue, shown.key, shown.name, shown.tenant, shown.owner) == (name,) * 5
         assert shown.labels == {name: name}
     assert {queue.name for queue in await lab.store.stats()} == set(HOSTILE[1:])
+    assert set(await lab.store.queues()) == set(HOSTILE)
+
+
+async def test_select_leaves_requests_and_bodies_where_they_are(lab: Lab, server: RedisServer) -> None:
+    """It reads the facts alone: what goes over the wire does not grow with what the tasks bring along."""
+
+    def sent() -> int:
+        with server.client() as client:
+            info = client.info("stats")
+        return int(info["total_net_output_bytes"])
+
+    uuids = await lab.enqueue_many(100, body=b"x" * 4000)
+    before = sent()
+    assert (await lab.store.select(Filter(), None, 100)).uuids == uuids
+    selected = sent()
+    assert len((await lab.store.list_tasks(Filter(), None, 100)).tasks) == 100
+    assert selected - before < 40_000
+    assert sent() - selected > 400_000
 
 
 @pytest.mark.parametrize("text", ["null", "true", "1", "1e9", ""])

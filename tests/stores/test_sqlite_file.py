@@ -11,10 +11,12 @@ from pathlib import Path
 import apsw
 import pytest
 
-from htq.stores.sqlite import SqliteStore
+from htq.stores.base import QueueSettings
+from htq.stores.sqlite import SqliteStore, schema
 from htq.stores.sqlite.schema import MIGRATIONS
 from htq.words.clock import Chance, SystemClock
 from htq.words.errors import StoreRefused, StoreUnavailable
+from htq.words.task import StopPolicy
 from stores.conformance.lab import Lab
 from support.clock import ManualClock
 
@@ -24,15 +26,19 @@ def a_store(path: Path, *, signals: bool = False) -> SqliteStore:
     return SqliteStore(path, clock=clock, chance=Chance(clock, seed=7), signals=signals)
 
 
-@pytest.fixture
-async def lab(tmp_path: Path) -> AsyncIterator[Lab]:
+def a_lab(path: Path) -> Lab:
     clock = ManualClock()
-    lab = Lab(
-        lambda clock, chance: SqliteStore(tmp_path / "htq.db", clock=clock, chance=chance, signals=False),
+    return Lab(
+        lambda clock, chance: SqliteStore(path, clock=clock, chance=chance, signals=False),
         clock,
         Chance(clock, seed=7),
         signals=False,
     )
+
+
+@pytest.fixture
+async def lab(tmp_path: Path) -> AsyncIterator[Lab]:
+    lab = a_lab(tmp_path / "htq.db")
     await lab.open()
     yield lab
     await lab.close()
@@ -61,15 +67,53 @@ async def test_folder_that_was_there_keeps_its_mode(tmp_path: Path) -> None:
     assert tmp_path.stat().st_mode & 0o777 == 0o755
 
 
+def layout_of(path: Path) -> tuple[int, list[object]]:
+    """The schema's number, and every table and index as it was declared."""
+    db = apsw.Connection(str(path))
+    declared = list[object](db.execute("SELECT type, name, sql FROM sqlite_master ORDER BY type, name"))
+    version = int(db.pragma("user_version"))
+    db.close()
+    return version, declared
+
+
+@pytest.mark.parametrize("version", range(1, len(MIGRATIONS)))
+async def test_older_file_is_brought_up_with_its_tasks(
+    version: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file of schema `version`, made by the scripts of its time."""
+    path = tmp_path / "old.db"
+    lab = a_lab(path)
+    with monkeypatch.context() as patch:
+        patch.setattr(schema, "MIGRATIONS", MIGRATIONS[:version])
+        await lab.open()
+        over, waiting = await lab.final(), await lab.enqueue(queue="q")
+        await lab.opened.pop().close()
+    assert layout_of(path)[0] == version
+    await lab.open()
+    try:
+        assert [await lab.state(uuid) for uuid in (over, waiting)] == ["success", "queued"]
+        assert (await (await lab.worker()).claim_one()).uuid == waiting
+        settings = QueueSettings(stop=StopPolicy(delete=False))
+        await lab.store.put_queue("q", settings)
+        assert await lab.store.queues() == {"q": settings}
+    finally:
+        await lab.close()
+    fresh = a_store(tmp_path / "fresh.db")
+    await fresh.open()
+    await fresh.close()
+    assert layout_of(path) == layout_of(tmp_path / "fresh.db")
+
+
 async def test_newer_schema_is_refused_with_a_sentence(tmp_path: Path) -> None:
     path = tmp_path / "htq.db"
     store = a_store(path)
     await store.open()
     await store.close()
     db = apsw.Connection(str(path))
-    db.pragma("user_version", len(MIGRATIONS) + 1)
+    newer = len(MIGRATIONS) + 1
+    db.pragma("user_version", newer)
     db.close()
-    with pytest.raises(StoreRefused, match=r"newer htq \(schema 3; this one knows up to 2\)"):
+    with pytest.raises(StoreRefused, match=rf"newer htq \(schema {newer}; this one knows up to {newer - 1}\)"):
         await a_store(path).open()
 
 

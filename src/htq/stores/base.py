@@ -172,7 +172,8 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     over before the cancel was heard), settles the attempt's stop as `none`.
 
     `owes_stop`: the target may go on with what nobody waits for any more (it timed out), and is to be told: with `Done`, and
-    no cancel on record, a stop is written that the finishing session holds.
+    no cancel on record, a stop is written that the finishing session holds (none in a phase in which nothing had left, or
+    where the task's policy says that no DELETE is sent).
     """
 
     uuid: str
@@ -275,6 +276,8 @@ class QueueSettings(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=Tru
 
     stop: StopPolicy | None = None
     """How the targets of its tasks are told to stop, where a task does not say; None: as the server does by default."""
+    stop_delete_given: bool = True
+    """Whether `stop.delete` was said of the queue; where it was not, the server's default decides over it."""
 
 
 class QueueStats(msgspec.Struct, frozen=True, kw_only=True):
@@ -363,8 +366,9 @@ class Store(Protocol):
         - A uuid that is known is known again: nothing changes, and the answer is as it was.
         - `scheduled` if `run_at` is in the future, else `queued`.
         - With a `name`: a live task of the tenant with that name, its cancel not yet requested, is canceled in the same step
-          (reason `superseded`), and the new one is blocked behind its exchange if it is `pending` or one of its stops is
-          unsettled, or behind what it itself was blocked by. In one batch the later one wins. Any number of parallel
+          (reason `superseded`). The new one is blocked behind the exchange of the tenant's latest task with that name, live or
+          not, if it is `pending` or one of its stops is unsettled; else behind what that one itself was blocked by, if that is
+          still so. In one batch the later one wins. Any number of parallel
           calls leave exactly one alive.
         """
         ...
@@ -417,7 +421,8 @@ class Store(Protocol):
         After it returns no new attempt of the task can start. The first request counts: `requested_at` and `reason` are set
         once. `scheduled`, `queued`: `canceled`, phase `waiting`, and a stop held by nobody for a loose attempt. `pending`: stays
         so until its session finishes it, is shown `canceled` from now on; a stop held by its session, and one held by
-        nobody for a loose attempt. Final: `canceled`, phase `finished`, the response is deleted, no stop. Where the task's
+        nobody for a loose attempt. Final: `canceled`, phase `finished`, the response is deleted, no stop. One that is owed
+        already (after an interruption or a timeout) becomes the cancel's own. Where the task's
         policy says that no DELETE is sent, no stop is written, and the cancel's record says `none`.
         A canceled final task is kept for its `result_ttl` from now on. A task's own `reason` is `superseded` or `canceled` once
         it is `canceled`.

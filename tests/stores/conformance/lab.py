@@ -72,6 +72,7 @@ def outcome(
     *,
     phase: Phase = "finished",
     interrupted_at: int | None = None,
+    owes_stop: bool = False,
 ) -> Outcome:
     """How the attempt of `claim` ended."""
     record = AttemptRecord(
@@ -84,6 +85,7 @@ def outcome(
         record=record,
         phase=phase,
         interrupted_at=interrupted_at,
+        owes_stop=owes_stop,
     )
 
 
@@ -105,15 +107,18 @@ class Worker:
         (claim,) = await self.claim(1)
         return claim
 
-    async def finish(self, claim: Claim, result: Result, *, phase: Phase = "finished") -> Finished:
-        (finished,) = await self.finish_all([claim], result, phase=phase)
+    async def finish(
+        self, claim: Claim, result: Result, *, phase: Phase = "finished", owes_stop: bool = False
+    ) -> Finished:
+        (finished,) = await self.finish_all([claim], result, phase=phase, owes_stop=owes_stop)
         return finished
 
-    async def finish_all(self, claims: Sequence[Claim], result: Result, *, phase: Phase = "finished") -> list[Finished]:
+    async def finish_all(
+        self, claims: Sequence[Claim], result: Result, *, phase: Phase = "finished", owes_stop: bool = False
+    ) -> list[Finished]:
         now = self._clock.now_ms()
-        return await self.store.finish(
-            self.session, [outcome(claim, self.session, result, now, phase=phase) for claim in claims]
-        )
+        outcomes = [outcome(claim, self.session, result, now, phase=phase, owes_stop=owes_stop) for claim in claims]
+        return await self.store.finish(self.session, outcomes)
 
     async def succeed(self, claim: Claim, body: bytes = b"done") -> Finished:
         return await self.finish(claim, Done("success", answer(self._clock.now_ms(), body)))

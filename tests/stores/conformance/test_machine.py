@@ -326,7 +326,7 @@ class StoreMachine(RuleBasedStateMachine):
                 result = Canceled()
             else:
                 phase = "sent" if phase == "finished" else phase
-            self.outcomes[at] = outcome(claim, session, result, now, phase=phase)
+            self.outcomes[at] = outcome(claim, session, result, now, phase=phase, owes_stop=kind == "timeout")
         return self.outcomes[at]
 
     # --- stops ---

@@ -1,16 +1,19 @@
-"""Tasks come in and go out: `enqueue`, `cancel`, `delete_response`, `promote`, `forget`."""
+"""Tasks come in and go out: `enqueue`, `cancel`, `delete_response`, `promote`, `forget`; and what is set for their queues."""
 
 from collections.abc import Sequence
 
-from htq.stores.base import Cancel, Enqueued, Promoted
+import msgspec
+
+from htq.stores.base import Cancel, Enqueued, Promoted, QueueSettings
 from htq.stores.redis.batches import BATCH, parts, weighed_parts
 from htq.stores.redis.functions import Functions
+from htq.stores.redis.link import Link
 from htq.stores.redis.records import known_form
 from htq.stores.redis.wire import arrival
 from htq.words.states import State
 from htq.words.task import NewTask
 
-__all__ = ["cancel", "delete_response", "enqueue", "forget", "promote"]
+__all__ = ["cancel", "delete_response", "enqueue", "forget", "promote", "put_queue"]
 
 
 async def enqueue(functions: Functions, tasks: Sequence[NewTask]) -> list[Enqueued]:
@@ -59,3 +62,7 @@ async def forget(functions: Functions, limit: int) -> int:
         if count < wanted:
             break
     return forgotten
+
+
+async def put_queue(link: Link, prefix: str, name: str, settings: QueueSettings) -> None:
+    await link.command("HSET", f"{prefix}settings", name, msgspec.msgpack.encode(settings))

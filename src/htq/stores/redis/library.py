@@ -13,10 +13,10 @@ from htq.stores.base import BLOCKED_FOR, MAX_CRASHES
 
 __all__ = ["LIBRARY", "SCHEMA", "source"]
 
-SCHEMA: Final = 1
+SCHEMA: Final = 2
 """The layout of the keys."""
 
-VERSION: Final = 1
+VERSION: Final = 2
 
 LIBRARY: Final = f"htq_{VERSION}"
 """The library's name; a function's is `<library>_<verb>`."""

@@ -1,24 +1,19 @@
-"""What is read and changes nothing: tasks, responses, attempts, bodies, pages, counts."""
+"""What is read and changes nothing: tasks, responses, attempts, bodies, counts, settings. Pages are in `listing`."""
 
 from collections.abc import Sequence
 
-from htq.stores.base import BodyRef, Filter, Page, QueueStats
+import msgspec
+
+from htq.stores.base import BodyRef, QueueSettings, QueueStats
 from htq.stores.redis.batches import parts
 from htq.stores.redis.functions import Functions
 from htq.stores.redis.link import Link
-from htq.stores.redis.records import known_form, read_attempt, read_response, task_of
+from htq.stores.redis.records import known_form, read_attempt, read_queue, read_response, stop_of, task_of
 from htq.words.attempt import AttemptRecord
-from htq.words.errors import Malformed
 from htq.words.states import State
 from htq.words.task import Response, Task
 
-__all__ = ["attempts", "get", "list_tasks", "read_body", "responses", "states", "stats"]
-
-_LOOK_AT = 1000
-"""Records that a call of `list_tasks` looks at, or its limit if that is more: a page that takes few of them comes short."""
-
-_STEP = 250
-"""Records that one function looks at."""
+__all__ = ["attempts", "get", "queues", "read_body", "responses", "states", "stats"]
 
 
 async def get(functions: Functions, uuids: Sequence[str]) -> list[Task | None]:
@@ -46,12 +41,15 @@ async def responses(functions: Functions, uuids: Sequence[str]) -> list[Response
 
 
 async def attempts(functions: Functions, uuid: str) -> list[AttemptRecord]:
-    (state, attempt, session, claimed_at), ended = await functions.read("attempts", (known_form(uuid),))
+    (state, attempt, session, claimed_at), ended, rows = await functions.read("attempts", (known_form(uuid),))
     read = (read_attempt(uuid, element.partition(b"\n")[2]) for element in ended)
     records = [record for record in read if record is not None]
     if state == b"pending":
         records.append(AttemptRecord(attempt=int(attempt), session=session.decode(), claimed_at=int(claimed_at)))
-    return records
+    stops = {int(rows[i]): stop_of(rows[i + 1]) for i in range(0, len(rows), 2)}
+    return (
+        [msgspec.structs.replace(record, delete=stops.get(record.attempt)) for record in records] if stops else records
+    )
 
 
 async def read_body(link: Link, prefix: str, ref: BodyRef, index: int, limit: int) -> list[bytes]:
@@ -62,40 +60,11 @@ async def read_body(link: Link, prefix: str, ref: BodyRef, index: int, limit: in
     return [chunk for chunk in chunks if chunk is not None]
 
 
-async def list_tasks(functions: Functions, where: Filter, cursor: str | None, limit: int) -> Page:
-    if cursor is not None and not known_form(cursor):
-        raise Malformed("The cursor is none that a page has given.")
-    after = cursor or ""
-    tasks: list[Task] = []
-    look_at = max(_LOOK_AT, limit)
-    while look_at > 0:
-        wanted = min(_STEP, look_at)
-        uuids, rows = await functions.read("list_tasks", (where.statuses, after, wanted))
-        for name, (flat, spec) in zip(uuids, rows, strict=True):
-            if len(tasks) == limit:
-                return Page(tasks, after)
-            after = name.decode()
-            task = task_of(after, flat, spec)
-            if task is not None and _matches(task, where):
-                tasks.append(task)
-        if len(uuids) < wanted:
-            return Page(tasks, None)
-        look_at -= wanted
-    return Page(tasks, after)
-
-
-def _matches(task: Task, where: Filter) -> bool:
-    """All but the status, by which the function has chosen."""
-    return (
-        task.tenant == where.tenant
-        and (where.queue is None or task.queue == where.queue)
-        and (where.key is None or task.key == where.key)
-        and (where.host is None or task.host == where.host)
-        and (where.name is None or task.name == where.name)
-        and (where.since is None or task.created_at >= where.since)
-        and (where.until is None or task.created_at < where.until)
-        and all(task.labels.get(label) == value for label, value in where.labels.items())
-    )
+async def queues(link: Link, prefix: str) -> dict[str, QueueSettings]:
+    flat = await link.command("HGETALL", f"{prefix}settings")
+    names = [name.decode() for name in flat[::2]]
+    found = {name: read_queue(name, packed) for name, packed in zip(names, flat[1::2], strict=True)}
+    return {name: settings for name, settings in found.items() if settings is not None}
 
 
 async def stats(functions: Functions) -> list[QueueStats]:

@@ -2,29 +2,49 @@
 
 import logging
 from collections.abc import Callable, Sequence
-from typing import TypeVar
+from typing import Final, TypeVar
 
 import msgspec
 
+from htq.stores.base import QueueSettings
 from htq.words.attempt import AttemptRecord, Phase
 from htq.words.reasons import Reason
 from htq.words.states import State
 from htq.words.task import CancelRecord, DeleteRecord, DeleteState, Delivery, Proof, Request, Response, Task
 
-__all__ = ["Attempted", "Spec", "known_form", "read_attempt", "read_attempted", "read_response", "task_of"]
+__all__ = [
+    "Attempted",
+    "Facts",
+    "known_form",
+    "pack_spec",
+    "read_attempt",
+    "read_attempted",
+    "read_facts",
+    "read_queue",
+    "read_response",
+    "stop_of",
+    "task_of",
+]
 
 T = TypeVar("T")
 
 log = logging.getLogger("htq.stores.redis")
 
+_encode: Final = msgspec.msgpack.Encoder().encode
 
-class Spec(msgspec.Struct, frozen=True, array_like=True):
-    """What never changes in a task: the key `spec:<uuid>`. New fields go to the end, with a default."""
+
+class Attempted(msgspec.Struct, frozen=True, array_like=True):
+    """The head of a `Spec`: what an attempt or a stop needs of it."""
 
     request: Request
     body: bytes | None
     body_size: int
     delivery: Delivery
+
+
+class Facts(msgspec.Struct, frozen=True, array_like=True):
+    """The tail of a `Spec`: what filters look at. New fields go to the end, with a default."""
+
     tenant: str
     owner: str
     name: str | None
@@ -36,13 +56,13 @@ class Spec(msgspec.Struct, frozen=True, array_like=True):
     result_ttl: float
 
 
-class Attempted(msgspec.Struct, frozen=True, array_like=True):
-    """The head of a `Spec`: what an attempt or a stop needs of it."""
+class Spec(Attempted, frozen=True, array_like=True):
+    """What never changes in a task: the key `spec:<uuid>`. Nothing comes after its facts, which are read by themselves."""
 
-    request: Request
-    body: bytes | None
-    body_size: int
-    delivery: Delivery
+    facts: Facts
+
+
+_SPEC_OPENS: Final = b"\x95"
 
 
 class _Standing(msgspec.Struct, frozen=True, kw_only=True):
@@ -75,6 +95,13 @@ def known_form(uuid: str) -> str:
     return uuid if len(uuid) == 36 and uuid.isascii() else ""
 
 
+def pack_spec(head: Attempted, facts: Facts) -> tuple[bytes, int]:
+    """A `Spec` from its two parts, and at which byte of it the facts begin."""
+    packed = _encode(head)
+    # The first byte of a short array counts its elements; a spec has one more than its head.
+    return b"".join((_SPEC_OPENS, packed[1:], _encode(facts))), len(packed)
+
+
 def _reader(type_: type[T]) -> Callable[[str, bytes | None], T | None]:
     decode = msgspec.msgpack.Decoder(type_).decode
 
@@ -93,6 +120,8 @@ read_attempted = _reader(Attempted)
 htq may have written it. One record that is broken must not take others with it."""
 
 read_spec = _reader(Spec)
+read_facts = _reader(Facts)
+read_queue = _reader(QueueSettings)
 read_response = _reader(Response)
 read_attempt = _reader(AttemptRecord)
 
@@ -115,21 +144,22 @@ def task_of(uuid: str, flat: Sequence[bytes], packed: bytes | None) -> Task | No
 
 
 def _task(uuid: str, standing: _Standing, spec: Spec) -> Task:
+    facts = spec.facts
     return Task(
         uuid=uuid,
         request=spec.request,
         body=spec.body,
         body_size=spec.body_size,
-        tenant=spec.tenant,
-        owner=spec.owner,
-        name=spec.name,
-        queue=spec.queue,
-        key=spec.key,
-        host=spec.host,
-        priority=spec.priority,
-        labels=spec.labels,
+        tenant=facts.tenant,
+        owner=facts.owner,
+        name=facts.name,
+        queue=facts.queue,
+        key=facts.key,
+        host=facts.host,
+        priority=facts.priority,
+        labels=facts.labels,
         delivery=spec.delivery,
-        result_ttl=spec.result_ttl,
+        result_ttl=facts.result_ttl,
         state=standing.state,
         reason=standing.reason,
         version=standing.version,
@@ -142,6 +172,14 @@ def _task(uuid: str, standing: _Standing, spec: Spec) -> Task:
         has_response=standing.response is not None,
         cancel=_cancel(standing, standing.cancel_at) if standing.cancel_at is not None else None,
     )
+
+
+def stop_of(row: bytes) -> DeleteRecord:
+    """What came of a stop, from its element of `stop:<uuid>`."""
+    state, _, _, *answer = row.decode().split(" ")
+    fields = dict(zip(("code", "tries", "elapsed_ms"), answer, strict=False))
+    known = {field: value for field, value in fields.items() if value != "-"}
+    return msgspec.convert({"state": state, **known}, DeleteRecord, strict=False)
 
 
 def _cancel(standing: _Standing, requested_at: int) -> CancelRecord:

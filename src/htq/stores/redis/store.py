@@ -17,14 +17,16 @@ from htq.stores.base import (
     Outcome,
     Page,
     Promoted,
+    QueueSettings,
     QueueStats,
+    Selection,
     SessionInfo,
     Signal,
     Stop,
     StopSettled,
     StoreInfo,
 )
-from htq.stores.redis import intake, reading, work
+from htq.stores.redis import intake, listing, reading, work
 from htq.stores.redis.functions import Functions
 from htq.stores.redis.link import Link
 from htq.stores.redis.server import inspect, require_schema
@@ -147,7 +149,16 @@ class RedisStore:
         return await self._within(reading.attempts(self._functions, uuid))
 
     async def list_tasks(self, where: Filter, cursor: str | None, limit: int) -> Page:
-        return await self._within(reading.list_tasks(self._functions, where, cursor, limit))
+        return await self._within(listing.list_tasks(self._functions, where, cursor, limit))
+
+    async def select(self, where: Filter, cursor: str | None, limit: int) -> Selection:
+        return await self._within(listing.select(self._functions, where, cursor, limit))
+
+    async def put_queue(self, name: str, settings: QueueSettings) -> None:
+        await self._within(intake.put_queue(self._link, self._functions.prefix, name, settings))
+
+    async def queues(self) -> dict[str, QueueSettings]:
+        return await self._within(reading.queues(self._link, self._functions.prefix))
 
     async def stats(self) -> list[QueueStats]:
         return await self._within(reading.stats(self._functions))

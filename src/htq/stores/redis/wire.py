@@ -7,7 +7,7 @@ from typing import Final
 import msgspec
 
 from htq.stores.base import BODY_INLINE, CHUNK, STOP_LAPSES_AFTER, Done, Interrupted, Outcome, StopSettled
-from htq.stores.redis.records import Spec
+from htq.stores.redis.records import Attempted, Facts, pack_spec
 from htq.words.task import NewTask
 
 __all__ = ["Arrival", "Ending", "Settling", "arrival", "ending", "settling"]
@@ -27,6 +27,8 @@ class Arrival(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     later: int
     """What its priority adds to `run_at`, in ms: its order in the lane."""
     ttl: int
+    facts: int
+    """At which byte of the spec they begin."""
     run_at: int | None = None
     lapse: int | None = None
     """Milliseconds for which a stop is worth sending; absent where the policy says that none is."""
@@ -49,6 +51,8 @@ class Ending(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     """Chunks of the response's body that travel along."""
     beside: bool | None = None
     """Whether the body was appended before."""
+    owes: bool | None = None
+    """Whether the target is owed a stop all the same."""
 
 
 class Settling(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
@@ -88,11 +92,8 @@ def arrival(task: NewTask) -> tuple[Arrival, list[bytes]]:
     body = task.body
     chunks = _chunks_of(body) if len(body) > BODY_INLINE else []
     request = task.request
-    spec = Spec(
-        request,
-        None if chunks else body,
-        len(body),
-        task.delivery,
+    head = Attempted(request, None if chunks else body, len(body), task.delivery)
+    facts = Facts(
         task.tenant,
         task.owner,
         task.name,
@@ -103,19 +104,21 @@ def arrival(task: NewTask) -> tuple[Arrival, list[bytes]]:
         task.labels,
         task.result_ttl,
     )
+    packed, facts_at = pack_spec(head, facts)
     taken = Arrival(
         uuid=task.uuid,
         lane=_lane_id(task.queue, task.key),
         queue=task.queue,
         later=(9 - task.priority) * _AGEING_MS,
         ttl=round(task.result_ttl * 1000),
+        facts=facts_at,
         run_at=task.run_at,
         lapse=round(max(request.timeouts.total, STOP_LAPSES_AFTER) * 1000) if request.stop.delete else None,
         once="1" if task.delivery == "at_most_once" else None,
         name=None if task.name is None else _name_id(task.tenant, task.name),
         chunks=len(chunks) or None,
     )
-    return taken, [_encode(spec), *chunks]
+    return taken, [packed, *chunks]
 
 
 def ending(outcome: Outcome) -> tuple[Ending, list[bytes]]:
@@ -147,6 +150,7 @@ def ending(outcome: Outcome) -> tuple[Ending, list[bytes]]:
         interrupted_at=outcome.interrupted_at,
         chunks=len(chunks) or None,
         beside=True if body is None else None,
+        owes=outcome.owes_stop or None,
     )
     return taken, [*blobs, _encode(response), *chunks]
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from htq.stores.base import Cancel, RunningCancel
 from htq.stores.sqlite.codec import CANCELED, FINAL_FROM, PENDING, key_of, uuid_of
-from htq.stores.sqlite.leave import owe_stop, owe_stops_of_loose, to_canceled
+from htq.stores.sqlite.leave import adopt_stops, owe_stop, owe_stops_of_loose, to_canceled
 from htq.stores.sqlite.rows import Row, find
 from htq.stores.sqlite.step import Step
 from htq.words.states import STATES, State
@@ -28,6 +28,7 @@ def cancel_one(step: Step, row: Row, reason: str | None) -> int:
     step.db.execute(
         "INSERT INTO cancels (id, requested_at, reason, phase) VALUES (?, ?, ?, ?)", (row.id, step.now, reason, phase)
     )
+    adopt_stops(step, row)
     if row.state >= FINAL_FROM:
         to_canceled(step, row)
         return CANCELED

@@ -4,7 +4,7 @@ from typing import Final
 
 import msgspec
 
-from htq.stores.base import SessionInfo
+from htq.stores.base import QueueSettings, SessionInfo
 from htq.words.attempt import AttemptRecord
 from htq.words.states import STATES, State
 from htq.words.task import Request, Response
@@ -18,6 +18,7 @@ __all__ = [
     "QUEUED",
     "SCHEDULED",
     "decode_attempt",
+    "decode_queue",
     "decode_request",
     "decode_response",
     "encode",
@@ -38,9 +39,10 @@ _encoder = msgspec.msgpack.Encoder()
 _requests = msgspec.msgpack.Decoder(Request)
 _responses = msgspec.msgpack.Decoder(Response)
 _attempts = msgspec.msgpack.Decoder(AttemptRecord)
+_queues = msgspec.msgpack.Decoder(QueueSettings)
 
 
-def encode(record: Request | Response | AttemptRecord | SessionInfo) -> bytes:
+def encode(record: Request | Response | AttemptRecord | SessionInfo | QueueSettings) -> bytes:
     return _encoder.encode(record)
 
 
@@ -54,6 +56,10 @@ def decode_response(data: bytes) -> Response:
 
 def decode_attempt(data: bytes) -> AttemptRecord:
     return _attempts.decode(data)
+
+
+def decode_queue(data: bytes) -> QueueSettings:
+    return _queues.decode(data)
 
 
 def key_of(uuid: str) -> bytes:

@@ -44,7 +44,7 @@ def finish(step: Step, session: bytes, outcomes: Sequence[Outcome]) -> list[Fini
         if fence is not None and isinstance(result, Done) and _is_inline(result.response):
             _, task, state, attempt, holder, queue, lane, cancel_at, loose, spooled = fence
             held = state == PENDING and attempt == outcome.attempt and holder == session
-            if held and cancel_at is None and not loose and not spooled:
+            if held and cancel_at is None and not (loose or spooled or outcome.owes_stop):
                 final = CODES[result.state]
                 done.setdefault((final, result.reason), []).append(task)
                 results.append((task, session, 0, encode(outcome.record), encode(result.response)))
@@ -85,6 +85,8 @@ def _finish(step: Step, session: bytes, key: bytes, outcome: Outcome) -> Finishe
         return "canceled"
     if isinstance(result, Done):
         _done(step, row, session, record, result)
+        if outcome.owes_stop and outcome.phase not in UNSENT_PHASES:
+            owe_stop(step, row, row.attempt, holder=session, canceled=False)
     elif isinstance(result, Interrupted) and row.once:
         step.insert(_RESULTS, [(row.id, session, 0, record, None)])
         owe_stop(step, row, row.attempt, holder=session, canceled=False)

@@ -12,6 +12,7 @@ from htq.words.attempt import AttemptRecord
 from htq.words.reasons import Reason
 
 __all__ = [
+    "adopt_stops",
     "forget_loose",
     "owe_stop",
     "owe_stops_of_loose",
@@ -36,7 +37,7 @@ _CANCELED = """
 UPDATE tasks SET state = ?, crashes = ?,
     reason = (SELECT iif(reason = 'superseded', reason, 'canceled') FROM cancels WHERE id = tasks.id),
     cancel_at = coalesce(cancel_at, ?), finished_at = coalesce(finished_at, ?), expires_at = ?, session = NULL, seq = NULL,
-    due_at = NULL, blocked_by = NULL, loose = 0, spooled = 0, has_response = 0, version = version + 1
+    due_at = NULL, blocked_by = nullif(blocked_by, id), loose = 0, spooled = 0, has_response = 0, version = version + 1
 WHERE id = ?
 """
 
@@ -112,9 +113,13 @@ def owe_stop(step: Step, row: Row, attempt: int, *, holder: bytes | None, cancel
     return True
 
 
-def owe_stops_of_loose(step: Step, row: Row) -> None:
-    """A cancel owes a stop for every loose attempt, and takes over those that are owed already."""
+def adopt_stops(step: Step, row: Row) -> None:
+    """What is owed already when a cancel comes (after an interruption or a timeout) is told in the cancel's record."""
     step.db.execute("UPDATE stops SET canceled = 1 WHERE task = ? AND state = 'owed'", (row.id,))
+
+
+def owe_stops_of_loose(step: Step, row: Row) -> None:
+    """A cancel owes a stop for every loose attempt."""
     if not row.loose:
         return
     for (attempt,) in step.rows("SELECT attempt FROM attempts WHERE task = ? AND loose", (row.id,)):
@@ -136,8 +141,8 @@ def release_waiters(step: Step, task: int) -> None:
         return
     if db.execute("SELECT 1 FROM stops WHERE task = ? AND state = 'owed'", (task,)).get:
         return
-    sql = "SELECT id, queue, lane, run_at FROM tasks WHERE blocked_by = ?"
-    for waiter, queue, lane, run_at in step.rows(sql, (task,)):
+    sql = "SELECT id, queue, lane, run_at FROM tasks WHERE blocked_by = ? AND state = ?"
+    for waiter, queue, lane, run_at in step.rows(sql, (task, SCHEDULED)):
         due = run_at <= step.now
         db.execute(
             "UPDATE tasks SET state = ?, due_at = ?, blocked_by = NULL, version = version + 1 WHERE id = ?",
@@ -148,3 +153,5 @@ def release_waiters(step: Step, task: int) -> None:
             step.news.available = True
         else:
             step.news.due(run_at)
+    # Those that were canceled while they waited: nobody inherits it from them any more.
+    db.execute("UPDATE tasks SET blocked_by = NULL WHERE blocked_by = ?", (task,))

@@ -1,15 +1,14 @@
-"""`list_tasks`: pages by uuid, along the narrowest index that holds everything the filter can take."""
+"""`list_tasks` and `select`: pages by uuid, along the narrowest index that holds everything the filter can take."""
 
 import apsw
 
-from htq.stores.base import Filter, Page
+from htq.stores.base import Filter, Page, Selection
 from htq.stores.sqlite.codec import CODES, key_of, uuid_of
 from htq.stores.sqlite.reading import get_by_keys
 from htq.words.errors import Malformed
 from htq.words.states import FINAL, State
-from htq.words.task import Task
 
-__all__ = ["list_tasks"]
+__all__ = ["list_tasks", "select"]
 
 _ODD: frozenset[State] = FINAL - {"success"}
 
@@ -18,6 +17,19 @@ _LEAST_LOOKED_AT = 1000
 
 
 def list_tasks(db: apsw.Connection, now: int, where: Filter, cursor: str | None, limit: int) -> Page:
+    keys, last = _look(db, now, where, cursor, limit)
+    return Page([task for task in get_by_keys(db, keys) if task is not None], last)
+
+
+def select(db: apsw.Connection, now: int, where: Filter, cursor: str | None, limit: int) -> Selection:
+    keys, last = _look(db, now, where, cursor, limit)
+    return Selection([uuid_of(key) for key in keys], last)
+
+
+def _look(
+    db: apsw.Connection, now: int, where: Filter, cursor: str | None, limit: int
+) -> tuple[list[bytes], str | None]:
+    """The keys of a page, and its cursor."""
     after = b"" if cursor is None else key_of(cursor)
     if cursor is not None and not after:
         raise Malformed("The cursor is none that a page has given.")
@@ -25,22 +37,18 @@ def list_tasks(db: apsw.Connection, now: int, where: Filter, cursor: str | None,
     hit, values = _condition(where, now)
     sql = f"""
     SELECT t.uuid, {hit} FROM (SELECT * FROM tasks {_along(where)} AND uuid > ? ORDER BY uuid LIMIT ?) t
-    CROSS JOIN requests r ON r.id = t.id
+    {"CROSS JOIN requests r ON r.id = t.id" if "r." in hit else ""}
     """  # noqa: S608
     named = (where.tenant, where.name) if where.name is not None else ()
     keys: list[bytes] = []
     last = after
     for looked_at, (key, taken) in enumerate(db.execute(sql, (*values, *named, after, look_at + 1))):
         if len(keys) == limit or looked_at == look_at:
-            return Page(_tasks(db, keys), uuid_of(last))
+            return keys, uuid_of(last)
         last = key
         if taken:
             keys.append(key)
-    return Page(_tasks(db, keys), None)
-
-
-def _tasks(db: apsw.Connection, keys: list[bytes]) -> list[Task]:
-    return [task for task in get_by_keys(db, keys) if task is not None]
+    return keys, None
 
 
 def _along(where: Filter) -> str:

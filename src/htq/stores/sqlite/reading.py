@@ -22,6 +22,7 @@ FROM tasks t CROSS JOIN requests r ON r.id = t.id CROSS JOIN lanes l ON l.id = t
 WHERE t.uuid = +?
 """
 _STOPS = "SELECT state, code, tries, elapsed_ms, proof FROM stops WHERE task = ? AND canceled ORDER BY attempt"
+_ALL_STOPS = "SELECT attempt, state, code, tries, elapsed_ms FROM stops WHERE task = ?"
 _ENDED = """
 SELECT record FROM (SELECT attempt, record FROM attempts WHERE task = ? ORDER BY attempt)
 UNION ALL SELECT record FROM results WHERE id = ?
@@ -113,7 +114,10 @@ def attempts(db: apsw.Connection, uuid: str) -> list[AttemptRecord]:
     records = [decode_attempt(record) for (record,) in ended]
     if state == PENDING:
         records.append(AttemptRecord(attempt=attempt, session=uuid_of(session), claimed_at=claimed_at))
-    return records
+    stops = {stopped: DeleteRecord(*came) for stopped, *came in db.execute(_ALL_STOPS, (task,))}
+    return (
+        [msgspec.structs.replace(record, delete=stops.get(record.attempt)) for record in records] if stops else records
+    )
 
 
 def stats(db: apsw.Connection) -> list[QueueStats]:

@@ -11,10 +11,10 @@ from typing import Any
 __all__ = ["Call", "Runner"]
 
 
-_SWITCH = 0.00002
+_SWITCH = 0.0005
 """Seconds after which a thread that waits for the interpreter's lock may demand it. SQLite gives it away at each step of a
-statement; with Python's 5 ms for getting it back, a busy event loop starves the store for seconds. (Measured: 64 tasks to
-enqueue beside a loop that is never idle took over 4 s, and 2 ms with this.)"""
+statement, and beside a busy event loop each of these waits may last that long; Python's own 5 ms add up. It holds for the whole
+process: a much shorter one makes all its threads change places all the time, and the store no faster."""
 
 
 class Call:

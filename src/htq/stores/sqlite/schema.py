@@ -67,7 +67,7 @@ CREATE TABLE tasks (                    -- what changes in a task's life, and wh
     spooled INTEGER NOT NULL DEFAULT 0, -- the attempt for which `append_body` laid chunks
     has_response INTEGER NOT NULL DEFAULT 0,
     due_at INTEGER,                     -- scheduled: when `promote` may queue it
-    blocked_by INTEGER,                 -- scheduled: the task whose exchange it waits behind
+    blocked_by INTEGER,                 -- the task whose exchange it waits behind, or waited until it was canceled
     session BLOB,                       -- pending: who has it
     seq INTEGER,                        -- pending: the claim that gave it
     claimed_at INTEGER,
@@ -166,7 +166,14 @@ CREATE TABLE sessions (
 ) WITHOUT ROWID;
 """
 
-MIGRATIONS: tuple[str, ...] = (_FIRST,)
+_QUEUE_SETTINGS = """
+CREATE TABLE queue_settings (           -- what an operator says of a queue; a row of `queues` goes with its last task
+    name TEXT PRIMARY KEY,
+    settings BLOB NOT NULL              -- msgpack of `QueueSettings`
+) WITHOUT ROWID;
+"""
+
+MIGRATIONS: tuple[str, ...] = (_FIRST, _QUEUE_SETTINGS)
 """Script n takes a file from version n to n + 1. Only ever append."""
 
 

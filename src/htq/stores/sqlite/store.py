@@ -19,14 +19,16 @@ from htq.stores.base import (
     Outcome,
     Page,
     Promoted,
+    QueueSettings,
     QueueStats,
+    Selection,
     SessionInfo,
     Signal,
     Stop,
     StopSettled,
     StoreInfo,
 )
-from htq.stores.sqlite import bodies, claims, finishes, listing, reading, sessions, stops, tasks_in, upkeep
+from htq.stores.sqlite import bodies, claims, finishes, listing, queues, reading, sessions, stops, tasks_in, upkeep
 from htq.stores.sqlite.cancels import cancel
 from htq.stores.sqlite.codec import key_of
 from htq.stores.sqlite.connection import require_library
@@ -172,6 +174,16 @@ class SqliteStore:
     async def list_tasks(self, where: Filter, cursor: str | None, limit: int) -> Page:
         now = self._clock.now_ms()
         return await self._read(lambda db: listing.list_tasks(db, now, where, cursor, limit))
+
+    async def select(self, where: Filter, cursor: str | None, limit: int) -> Selection:
+        now = self._clock.now_ms()
+        return await self._read(lambda db: listing.select(db, now, where, cursor, limit))
+
+    async def put_queue(self, name: str, settings: QueueSettings) -> None:
+        await self._write(lambda step: queues.put_queue(step, name, settings))
+
+    async def queues(self) -> dict[str, QueueSettings]:
+        return await self._read(queues.queues)
 
     async def stats(self) -> list[QueueStats]:
         return await self._read(reading.stats)

@@ -18,6 +18,8 @@ _AGEING_MS = 60_000
 """A step of priority is worth a minute of waiting."""
 
 _KNOWN = "SELECT uuid, (SELECT superseded FROM requests WHERE id = tasks.id) FROM tasks WHERE uuid IN"
+_ALIVE = "SELECT uuid FROM tasks WHERE tenant = ? AND name = ? AND state < 3 AND cancel_at IS NULL"
+_LATEST = "SELECT id FROM tasks WHERE tenant = ? AND name = ? AND name IS NOT NULL ORDER BY uuid DESC LIMIT 1"
 _TASKS = """
 tasks (id, uuid, state, queue, lane, ord, run_at, ttl_ms, stop_ms, once, due_at, blocked_by, tenant, name)
 """
@@ -130,15 +132,21 @@ def _lane(step: Step, queue: str, key: str) -> tuple[int, int]:
 
 def _supersede(step: Step, tenant: str, name: str) -> tuple[tuple[str, ...], int | None]:
     """Cancel the live task of that name. Returns its uuid, and the id of the task that the new one waits behind."""
-    sql = "SELECT uuid FROM tasks WHERE tenant = ? AND name = ? AND state < 3 AND cancel_at IS NULL"
-    key = step.db.execute(sql, (tenant, name)).get
+    key = step.db.execute(_ALIVE, (tenant, name)).get
     if key is None:
-        return (), None
+        latest = step.db.execute(_LATEST, (tenant, name)).get
+        return (), None if latest is None else _behind(step, latest)
     old = find(step, key)
     assert old is not None
-    waits_behind = old.blocked_by if old.blocked_by != old.id else None
     cancel_one(step, old, "superseded")
-    owed = step.db.execute("SELECT 1 FROM stops WHERE task = ? AND state = 'owed'", (old.id,)).get
-    if old.state == PENDING or owed:
-        waits_behind = old.id
-    return (uuid_of(key),), waits_behind
+    return (uuid_of(key),), _behind(step, old.id)
+
+
+def _behind(step: Step, latest: int) -> int | None:
+    """Whose exchange the successor of `latest` waits behind. One that was canceled while it waited hands that on."""
+    sql = """
+    SELECT iif(state = ? OR EXISTS (SELECT 1 FROM stops WHERE task = tasks.id AND state = 'owed'), id, blocked_by)
+    FROM tasks WHERE id = ?
+    """
+    behind: int | None = step.db.execute(sql, (PENDING, latest)).get
+    return behind

@@ -11,21 +11,28 @@ local function let_go(step, task)
   end
   local waiter = load(step, task.waiter)
   clear(task, 'waiter')
-  if not waiter or waiter.state ~= 'scheduled' or waiter.blocked_by ~= task.uuid then
+  if not waiter or waiter.blocked_by ~= task.uuid then
     return
+  end
+  clear(waiter, 'blocked_by')
+  if waiter.state ~= 'scheduled' then
+    return -- it was canceled while it waited
   end
   if waiter.run_at <= step.now then
     to_queued(waiter)
   else
-    clear(waiter, 'blocked_by')
     to_scheduled(waiter, waiter.run_at)
   end
 end
 
--- A task that was alive under its name, and is not any more, gives the name free, unless a newer one has it.
+-- Whether a newer task with its name has to cancel it or to wait for it.
+local function holds_name(task)
+  return LIVE[task.state] and not task.cancel_at or task.state == 'pending' or task.owed or task.blocked_by
+end
+
+-- A task that need not be known by its name any more gives it free, unless a newer one has it.
 local function free_name(step, task)
-  local was = task.was
-  if not LIVE[was.state] or was.cancel_at or (LIVE[task.state] and not task.cancel_at) then
+  if not holds_name(task.was) or holds_name(task) then
     return
   end
   local holder = step.names[task.name]

@@ -33,8 +33,8 @@ local function cancel_task(step, task, reason, superseding)
   step.finished[#step.finished + 1] = task.uuid
 end
 
--- Cancel the live task that has this name. Returns its uuid, and the task that its successor waits behind: itself, while it is on
--- the wire or owed a stop; else what it was waiting behind.
+-- Cancel the task that has this name, if it is alive. Returns its uuid then, and the task that its successor waits behind, canceled
+-- now or before: itself, while it is on the wire or owed a stop; else what it was waiting behind.
 local function supersede(step, name)
   local uuid = step.names[name]
   if uuid == nil then
@@ -44,12 +44,15 @@ local function supersede(step, name)
   if not old then
     return nil
   end
-  local behind = old.blocked_by
-  cancel_task(step, old, 'superseded', true)
-  if old.state == 'pending' or old.owed then
-    return uuid, old
+  local superseded = nil
+  if LIVE[old.state] and not old.cancel_at then
+    cancel_task(step, old, 'superseded', true)
+    superseded = uuid
   end
-  return uuid, behind and behind ~= uuid and load(step, behind) or nil
+  if old.state == 'pending' or old.owed then
+    return superseded, old
+  end
+  return superseded, old.blocked_by and load(step, old.blocked_by)
 end
 
 local function write_body(step, uuid, attempt, side, first, chunks)
@@ -66,7 +69,7 @@ local function take_in(step, item)
   local ord = int(run_at + item.later)
   local fields = {
     'state', state, 'version', '1', 'lane', item.lane, 'ord', ord, 'run_at', int(run_at), 'created_at', int(step.now),
-    'ttl', int(item.ttl),
+    'ttl', int(item.ttl), 'facts', int(item.facts),
   }
   local n = #fields
   if state == 'scheduled' then
@@ -95,7 +98,7 @@ local function take_over(step, item)
   put(task, 'run_at', run_at)
   put(task, 'ord', run_at + item.later)
   put(task, 'created_at', step.now)
-  for _, field in ipairs({ 'lane', 'ttl', 'name', 'lapse', 'once' }) do
+  for _, field in ipairs({ 'lane', 'ttl', 'facts', 'name', 'lapse', 'once' }) do
     if item[field] then
       put(task, field, item[field])
     end

@@ -8,9 +8,10 @@ P task:<uuid>                  hash    what changes in a task's life; its fields
 P spec:<uuid>                  string  what never changes: msgpack of htq.stores.redis.records.Spec
 P response:<uuid>              string  msgpack of htq.words.task.Response
 P attempts:<uuid>              list    one element for each attempt that has ended, in their order: see attempts.lua
-P stop:<uuid>                  hash    attempt -> "<state> <holder or settler, or -> <lapses_at>"
+P stop:<uuid>                  hash    attempt -> "<state> <holder or settler, or -> <lapses_at>", and once it is settled
+                                       " <code, or -> <tries> <elapsed ms, or ->"
 P body:<attempt>:<side>:<uuid> hash    number -> chunk of a body that lies beside; attempt 0 is the request's
-P names                        hash    digest of (tenant, name) -> uuid of the live task with that name, its cancel not requested
+P names                        hash    digest of (tenant, name) -> uuid of the latest task with that name, until nothing need wait for it
 P by:<status>                  zset    uuid, score 0: every task, in the order of uuids, under the word that lists show it by
 P due                          zset    uuid by due_at, ms: the scheduled tasks
 P keep                         zset    uuid by keep_until, ms: the final tasks that `forget` may remove by then
@@ -20,6 +21,7 @@ P lane:<lane>                  zset    uuid by ord: the queued tasks of a lane. 
 P line:<queue>                 zset    lane by turn, us: the lanes with queued tasks
 P idle:<queue>                 zset    lane by turn, us: lanes without, as long as their old turn means anything
 P line:  P idle:  P queue:     -       the same for the queues among each other
+P settings                     hash    queue's name -> msgpack of QueueSettings; these outlive the queue's tasks
 P sessions                     zset    session by the end of its lease, ms
 P session:<session>            hash    info: msgpack of SessionInfo; closing: it said goodbye; claim_seq, claims, stop_seq, stops:
                                        the last batch that it got, msgpack of {uuid, attempt, uuid, attempt, ...}

@@ -1,6 +1,6 @@
 -- finish, settle_stops, append_body: what a session reports, behind the fence of (task, attempt, session).
 
-local function done(step, task, item)
+local function done(step, task, session, item)
   local size = item.chunks or 0
   if size > 0 then
     drop_spooled(step, task)
@@ -14,6 +14,9 @@ local function done(step, task, item)
     drop_spooled(step, task)
   end
   clear(task, 'loose')
+  if item.owes and not UNSENT[item.phase] then
+    owe_stop(step, task, task.attempt, session)
+  end
   to_final(step, task, item.state, item.reason)
 end
 
@@ -54,7 +57,7 @@ end
 -- The end that most tasks have: done, held, its body small, and nothing else to see to. Written here and not by `flush`: see
 -- `begin_attempt`. Its session stays on record: a command less, and it means nothing any more. Returns whether it was that.
 local function finish_plain(step, session, item)
-  if item.kind ~= 'done' or item.chunks or item.beside or step.tasks[item.uuid] then
+  if item.kind ~= 'done' or item.chunks or item.beside or item.owes or step.tasks[item.uuid] then
     return false
   end
   local prefix, uuid = step.prefix, item.uuid
@@ -104,7 +107,7 @@ local function finish_one(step, session, item)
   end
   record_end(step, task, 'a', record)
   if item.kind == 'done' then
-    done(step, task, item)
+    done(step, task, session, item)
     return 'applied'
   end
   drop_spooled(step, task)

@@ -35,24 +35,25 @@ local function responses(keys, args)
   return out
 end
 
--- header: {uuid}. Returns {state, attempt, session, claimed_at} of the task, and the elements of its ended attempts.
+-- header: {uuid}. Returns {state, attempt, session, claimed_at} of the task, the elements of its ended attempts, and the flat fields
+-- of its stops.
 local function attempts(keys, args)
   local step = begin(keys, args)
   local uuid = step.header[1]
   return {
     redis.call('HMGET', step.prefix .. 'task:' .. uuid, 'state', 'attempt', 'session', 'claimed_at'),
     redis.call('LRANGE', step.prefix .. 'attempts:' .. uuid, 0, -1),
+    redis.call('HGETALL', step.prefix .. 'stop:' .. uuid),
   }
 end
 
 -- At most this many scheduled tasks that are due already, and not promoted yet, are shown among the queued ones.
 local DUE_SHOWN = 1000
 
--- header: {list of statuses, or nothing: what is queued and due, uuid to start after or '', limit}.
--- Returns the uuids of the first `limit` tasks in the order of uuids, and their records.
-local function list_tasks(keys, args)
-  local step = begin(keys, args)
-  local statuses, after, limit = step.header[1], step.header[2], step.header[3]
+-- The uuids of the first tasks in the order of uuids. header: {list of statuses, or nothing: what is queued and due, uuid to start
+-- after or '', limit}.
+local function page_of(step)
+  local statuses, after, limit = unpack(step.header)
   local found = {}
   local function look(status)
     local from = after == '' and '-' or '(' .. after
@@ -77,7 +78,26 @@ local function list_tasks(keys, args)
   for i = 1, math.min(limit, #found) do
     page[i] = found[i]
   end
+  return page
+end
+
+-- header: see page_of. Returns uuids, and their records.
+local function list_tasks(keys, args)
+  local step = begin(keys, args)
+  local page = page_of(step)
   return { page, records(step.prefix, page) }
+end
+
+-- header: see page_of. Returns uuids, and of each what filters look at: {created_at, the facts}.
+local function select_tasks(keys, args)
+  local step = begin(keys, args)
+  local page = page_of(step)
+  local facts = {}
+  for i, uuid in ipairs(page) do
+    local fields = redis.call('HMGET', step.prefix .. 'task:' .. uuid, 'created_at', 'facts')
+    facts[i] = { fields[1], fields[2] and redis.call('GETRANGE', step.prefix .. 'spec:' .. uuid, fields[2], -1) }
+  end
+  return { page, facts }
 end
 
 -- Returns {name, scheduled, queued, pending, when the task at the front of the line was created} of each queue with live tasks.

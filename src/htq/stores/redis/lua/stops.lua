@@ -15,12 +15,14 @@ local function stop_row(step, uuid, attempt)
   if not row then
     return nil
   end
-  local state, by, lapses_at = row:match('^(%S+) (%S+) (%S+)$')
+  local state, by, lapses_at = row:match('^(%S+) (%S+) (%S+)')
   return { state = state, by = by, lapses_at = tonumber(lapses_at) }
 end
 
-local function write_stop(step, uuid, attempt, state, by, lapses_at)
-  redis.call('HSET', step.prefix .. 'stop:' .. uuid, int(attempt), state .. ' ' .. by .. ' ' .. int(lapses_at))
+-- `answer`: what came of it, once it is settled.
+local function write_stop(step, uuid, attempt, state, by, lapses_at, answer)
+  local row = state .. ' ' .. by .. ' ' .. int(lapses_at) .. (answer or '')
+  redis.call('HSET', step.prefix .. 'stop:' .. uuid, int(attempt), row)
 end
 
 local function holders_key(step, holder)
@@ -70,7 +72,10 @@ local function settle_stop(step, task, attempt, how)
   local member = stop_member(task.uuid, attempt)
   redis.call('ZREM', holders_key(step, stop.by), member)
   redis.call('ZREM', step.prefix .. 'lapse', member)
-  write_stop(step, task.uuid, attempt, how.state, stop.by, stop.lapses_at)
+  local code, tries = how.code and int(how.code), int(how.tries or 0)
+  local elapsed = how.elapsed_ms and string.format('%.17g', how.elapsed_ms)
+  local answer = ' ' .. (code or '-') .. ' ' .. tries .. ' ' .. (elapsed or '-')
+  write_stop(step, task.uuid, attempt, how.state, stop.by, stop.lapses_at, answer)
   local left = task.owed - 1
   if left > 0 then
     put(task, 'owed', left)
@@ -90,7 +95,7 @@ local function settle_stop(step, task, attempt, how)
   put(task, 'stop_tries', how.tries or 0)
   for field, value in pairs({
     stop_code = how.code or false,
-    stop_ms = how.elapsed_ms and string.format('%.17g', how.elapsed_ms) or false,
+    stop_ms = elapsed or false,
     stop_proof = how.proof or false,
   }) do
     if value then

@@ -8,11 +8,12 @@ once            1: at most once
 name            digest of its name
 superseded      uuid of the task that it took the place of
 beside          1: the request's body lies beside
+facts           at which byte of its spec the facts begin, which filters look at
 attempt, crashes
 spooled         the attempt whose response's body lies beside
 session, claimed_at   pending: who has it, and since when; in other states they mean nothing
 due_at          scheduled: when it may be queued
-blocked_by      scheduled: the task behind whose exchange it waits
+blocked_by      the task behind whose exchange it waits, or waited until it was canceled
 waiter          the task that waits behind this one's
 loose           "1,3": attempts whose end is unknown
 owed            how many stops of it are unsettled
@@ -57,7 +58,7 @@ local function load(step, uuid)
   end
   task.was = {
     state = task.state, cancel_at = task.cancel_at, session = task.session, owed = task.owed,
-    due_at = task.due_at, keep_until = task.keep_until,
+    due_at = task.due_at, keep_until = task.keep_until, blocked_by = task.blocked_by,
   }
   return remember(step, task)
 end
@@ -118,7 +119,9 @@ end
 local function to_final(step, task, state, reason)
   leave_pending(task)
   clear(task, 'due_at')
-  clear(task, 'blocked_by')
+  if task.blocked_by == task.uuid then
+    clear(task, 'blocked_by')
+  end
   clear(task, 'reason')
   if reason then
     put(task, 'reason', reason)

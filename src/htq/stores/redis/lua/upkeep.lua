@@ -49,7 +49,7 @@ local function forget(keys, args)
   local uuids = redis.call('ZRANGEBYSCORE', prefix .. 'keep', '-inf', int(step.now), 'LIMIT', 0, step.header[1])
   local gone = {}
   for _, uuid in ipairs(uuids) do
-    local task = redis.call('HMGET', prefix .. 'task:' .. uuid, 'state', 'spooled', 'beside')
+    local task = redis.call('HMGET', prefix .. 'task:' .. uuid, 'state', 'spooled', 'beside', 'name', 'blocked_by')
     for _, kind in ipairs({ 'task:', 'spec:', 'response:', 'attempts:', 'stop:' }) do
       gone[#gone + 1] = prefix .. kind .. uuid
     end
@@ -60,6 +60,9 @@ local function forget(keys, args)
       gone[#gone + 1] = body_key(step, uuid, 0, 'request')
     end
     drop(step, prefix .. 'keep', uuid)
+    if task[4] and redis.call('HGET', prefix .. 'names', task[4]) == uuid then
+      step.names[task[4]] = task[5]
+    end
     if task[1] then
       drop(step, prefix .. 'by:' .. task[1], uuid)
     end
