@@ -108,6 +108,20 @@ async def test_a_slot_is_free_while_a_try_waits_for_the_next(world: World) -> No
     await asyncio.wait((first,))
 
 
+async def test_a_service_that_hangs_on_its_deletes_does_not_hold_up_those_of_others(world: World) -> None:
+    pool = StopPool(world.sender, clock=world.clock, chance=world.chance, slots=4)
+    until = world.clock.steady() + 60
+    hanging = [asyncio.create_task(pool.send(str(n), 1, claim(world).request, until)) for n in range(9)]
+    await world.sender.deletes.get()
+    other = Request(url="http://127.0.0.1:10/work", method="post")
+    healthy = asyncio.create_task(pool.send("healthy", 1, other, until))
+    (await world.sender.deletes.get()).reply(204)
+    assert (await healthy).state == "confirmed"
+    for task in hanging:
+        task.cancel()
+    await asyncio.wait(hanging)
+
+
 async def test_a_link_that_is_no_link_harms_nobody(world: World) -> None:
     world.start()
     uuid = await world.enqueue()

@@ -34,7 +34,7 @@ class HttpSender:
         self._clock = clock
         self._egress = egress
         self._resolver = resolver or SystemResolver(clock)
-        self._pool = pool or Pool()
+        self._pool = Pool() if pool is None else pool
         self._open: set[Connection] = set()
         self._dialer = Dialer(clock, self._on_lost, tls)
         self._closed = False

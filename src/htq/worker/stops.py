@@ -2,10 +2,12 @@
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from typing import Final, NamedTuple
 
 from htq.policy.stopping import stop_request
+from htq.policy.target import parse_target
 from htq.sender.base import Exchange, Message, Sender
 from htq.words.attempt import UNSENT_PHASES, Phase
 from htq.words.clock import Chance, Clock
@@ -74,14 +76,41 @@ class StopExchange(Exchange):
             begun()
 
 
+class _Lanes:
+    """A bounded number of slots for each origin, made when it is asked for and gone with its last user."""
+
+    def __init__(self, slots: int) -> None:
+        self._slots = slots
+        self._lanes: dict[str, tuple[asyncio.Semaphore, list[None]]] = {}
+
+    @asynccontextmanager
+    async def slot(self, origin: str) -> AsyncIterator[None]:
+        lane = self._lanes.get(origin)
+        if lane is None:
+            lane = self._lanes[origin] = asyncio.Semaphore(self._slots), []
+        slots, users = lane
+        users.append(None)
+        try:
+            async with slots:
+                yield
+        finally:
+            users.pop()
+            if not users:
+                del self._lanes[origin]
+
+
 class StopPool:
-    """Sends DELETEs, a bounded number at once. None ever waits for a slot of the requests."""
+    """Sends DELETEs, a bounded number at once, and to one origin a quarter of that.
+
+    None ever waits for a slot of the requests, nor for a service that hangs on the DELETEs of others.
+    """
 
     def __init__(self, sender: Sender, *, clock: Clock, chance: Chance, slots: int) -> None:
         self._sender = sender
         self._clock = clock
         self._chance = chance
         self._slots = asyncio.Semaphore(slots)
+        self._lanes = _Lanes(max(slots // 4, 1))
 
     async def send(
         self,
@@ -121,6 +150,7 @@ class StopPool:
             timeouts=_TIMEOUTS,
             max_response=_MAX_ANSWER,
         )
+        origin = parse_target(stop.url).origin
         started = self._clock.steady()
         tries = 0
         code: int | None = None
@@ -128,7 +158,7 @@ class StopPool:
         while tries < _MAX_TRIES:
             if tries:
                 await self._clock.sleep(self._chance.below(_BACKOFF * tries))
-            async with self._slots:
+            async with self._lanes.slot(origin), self._slots:
                 if self._clock.steady() > until:
                     return StopAnswer("lapsed", code, tries, self._since(started), stopped=False)
                 tries += 1
