@@ -19,11 +19,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = list(sys.argv[1:] if argv is None else argv)
     word = arguments[0] if arguments else ""
     if word in ("-h", "--help"):
-        sys.stdout.write(_screen())
-        return exits.OK
+        return _say(_screen())
     if word in ("-v", "--version"):
-        sys.stdout.write(f"htq {__version__}\n")
-        return exits.OK
+        return _say(f"htq {__version__}\n")
     if word not in _WORDS:
         sys.stderr.write(f"htq: unknown command {word!r}{_nearest(word)}; see htq --help\n" if word else _screen())
         return exits.USAGE
@@ -35,6 +33,17 @@ def main(argv: Sequence[str] | None = None) -> int:
         # Whoever read our output has gone (`htq list | head`): nothing more can be said, not even at exit.
         sys.stdout = None
         return exits.FAILED
+
+
+def _say(text: str) -> int:
+    """Write what was asked for; there may be nobody to read it (`htq -h >&-`)."""
+    try:
+        sys.stdout.write(text)
+        sys.stdout.flush()
+    except (AttributeError, OSError):
+        sys.stdout = None
+        return exits.FAILED
+    return exits.OK
 
 
 def _dispatch(word: str, rest: list[str]) -> int:

@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Generic, TypeVar
 
+from htq.usecases.outage import Outage
 from htq.words.errors import Overloaded, StoreUnavailable
 
 __all__ = ["Gatherer"]
@@ -36,8 +37,10 @@ class Gatherer(Generic[Item, Answer]):
         weigh: Callable[[Item], int] | None = None,
         heavy: int = 8 * 1024 * 1024,
         heaviest: int = 256 * 1024 * 1024,
+        outage: Outage | None = None,
     ) -> None:
         self._verb = verb
+        self._outage = outage or Outage()
         self._limit = limit
         self._backlog = backlog
         self._weigh = weigh
@@ -109,6 +112,7 @@ class Gatherer(Generic[Item, Answer]):
             answers = await self._verb([item for item, _ in batch])
             answered = list(zip(batch, answers, strict=True))
         except StoreUnavailable as error:
+            self._outage.missed(error)
             # One for each: an exception that several tasks raise collects the tracebacks of them all.
             for _, future in batch:
                 if not future.done():
@@ -123,6 +127,7 @@ class Gatherer(Generic[Item, Answer]):
                 if not future.done():
                     future.set_exception(error)
         else:
+            self._outage.answered()
             for (_, future), answer in answered:
                 if not future.done():
                     future.set_result(answer)

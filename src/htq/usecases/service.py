@@ -9,6 +9,7 @@ import msgspec
 from htq.stores.base import BodyRef, Cancel, Enqueued, Filter, Page, Store
 from htq.usecases.gather import Gatherer
 from htq.usecases.lists import fill_page, for_each_page
+from htq.usecases.outage import Outage
 from htq.usecases.queues import KnownSettings, Queue, QueueWish, empty_queue, joined
 from htq.usecases.results import Result, read_whole, without_response
 from htq.usecases.settings import ServiceSettings
@@ -53,11 +54,12 @@ class TaskService:
             batch=settings.batch,
         )
         limit = settings.batch
+        outage = Outage()
         self._queues = KnownSettings(store, clock)
-        self._enqueue: Gatherer[NewTask, Enqueued] = Gatherer(store.enqueue, limit=limit, weigh=_weight)
-        self._get: Gatherer[str, Task | None] = Gatherer(store.get, limit=limit)
-        self._states: Gatherer[str, tuple[State, bool] | None] = Gatherer(store.states, limit=limit)
-        self._responses: Gatherer[str, Response | None] = Gatherer(store.responses, limit=limit)
+        self._enqueue: Gatherer[NewTask, Enqueued] = Gatherer(store.enqueue, limit=limit, weigh=_weight, outage=outage)
+        self._get: Gatherer[str, Task | None] = Gatherer(store.get, limit=limit, outage=outage)
+        self._states: Gatherer[str, tuple[State, bool] | None] = Gatherer(store.states, limit=limit, outage=outage)
+        self._responses: Gatherer[str, Response | None] = Gatherer(store.responses, limit=limit, outage=outage)
         self._cancel: Gatherer[Cancel, State | None] = Gatherer(store.cancel, limit=limit)
         self._delete_response: Gatherer[str, bool] = Gatherer(store.delete_response, limit=limit)
 

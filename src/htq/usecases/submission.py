@@ -110,7 +110,7 @@ class Submission(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
         Annotated[str, Meta(min_length=1, max_length=255, pattern=NAME_PATTERN)] | None,
         Meta(
             description="A name of your choice, 1 to 255 characters without control characters; "
-            "a newer request with the same one cancels this one."
+            "a newer request with the same one cancels this one, unless it has ended."
         ),
     ] = None
     queue: Annotated[
