@@ -173,3 +173,19 @@ async def test_record_of_a_newer_version_harms_no_other(lab: Lab, server: RedisS
     assert [task is not None for task in found] == [False, False, True]
     worker = await lab.worker()
     assert good in {claim.uuid for claim in await worker.claim()}
+
+
+async def test_stop_of_a_damaged_task_stands_in_nobodys_way(
+    lab: Lab, server: RedisServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It is held and not given: a newer htq may have written it. When it lapses, or its holder ends, it goes on as any other."""
+    await lab.enqueue_many(3)
+    claims = await (await lab.worker()).claim()
+    await lab.die()
+    await lab.store.cancel([Cancel(claim.uuid) for claim in claims])
+    with server.client() as client:
+        client.set(f"{{htq:keys}}:spec:{claims[1].uuid}", b"\x95\x81\xa3url\xa1\xff")
+    another = await lab.worker()
+    stops = await another.claim_stops()
+    assert sorted(stop.uuid for stop in stops) == sorted([claims[0].uuid, claims[2].uuid])
+    assert f"[{claims[1].uuid}] the record of this task can't be read" in caplog.text

@@ -8,6 +8,7 @@ from pathlib import Path
 import apsw
 import pytest
 
+from htq.stores.base import Cancel
 from htq.stores.sqlite import SqliteStore, claims, finishes, tasks_in, upkeep
 from htq.stores.sqlite.connection import connect, prepare
 from htq.stores.sqlite.step import Step
@@ -104,10 +105,24 @@ async def test_lanes_and_queues_go_with_the_last_task_that_names_them(lab: Lab) 
     assert await lab.store._write(left) == (0, 0)
 
 
-async def test_damaged_task_ends_in_error_and_stands_in_nobodys_way(lab: Lab) -> None:
+DAMAGED = [b"\xc1", b"\x81\xa3url\xa1\xff"]
+"""Not msgpack; and msgpack whose text is not UTF-8."""
+
+
+async def damage(lab: Lab, task: int, request: bytes) -> None:
+    assert isinstance(lab.store, SqliteStore)
+
+    def change(step: Step) -> None:
+        step.db.execute("UPDATE requests SET request = ? WHERE id = ?", (request, task))
+
+    await lab.store._write(change)
+
+
+@pytest.mark.parametrize("request_", DAMAGED, ids=["bytes", "text"])
+async def test_damaged_task_ends_in_error_and_stands_in_nobodys_way(request_: bytes, lab: Lab) -> None:
     assert isinstance(lab.store, SqliteStore)
     await lab.enqueue_many(3)
-    await lab.store._write(lambda step: step.db.execute("UPDATE requests SET request = x'c1' WHERE id = 1").fetchall())
+    await damage(lab, 1, request_)
     worker = await lab.worker()
     assert len(await worker.claim()) == 2
     assert await lab.store._write(
@@ -115,6 +130,36 @@ async def test_damaged_task_ends_in_error_and_stands_in_nobodys_way(lab: Lab) ->
     ) == (4, "internal")
     (queue,) = await lab.store.stats()
     assert (queue.queued, queue.pending) == (0, 2)
+
+
+@pytest.mark.parametrize("request_", DAMAGED, ids=["bytes", "text"])
+async def test_stop_of_a_damaged_task_fails_and_stands_in_nobodys_way(request_: bytes, lab: Lab) -> None:
+    assert isinstance(lab.store, SqliteStore)
+    await lab.enqueue_many(3)
+    worker = await lab.worker()
+    claims = await worker.claim()
+    await lab.die()
+    await lab.store.cancel([Cancel(claim.uuid) for claim in claims])
+    await damage(lab, 2, request_)
+    another = await lab.worker()
+    stops = await another.claim_stops()
+    assert sorted(stop.uuid for stop in stops) == sorted([claims[0].uuid, claims[2].uuid])
+    assert await lab.store.claim_stops(another.session, another.stops_seq, 100) == stops
+    states = await lab.store._write(lambda step: step.db.execute("SELECT state FROM stops ORDER BY task").fetchall())
+    assert states == [("owed",), ("failed",), ("owed",)]
+
+
+async def test_forget_weighs_bodies_and_does_not_count_them(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    uuids = await lab.enqueue_many(300, result_ttl=1.0, body=b"x" * 5000)
+    await lab.store.cancel([Cancel(uuid) for uuid in uuids])
+    lab.clock.advance(2)
+    assert await lab.store.forget(290) == 290
+    monkeypatch.setattr(upkeep, "_WEIGHT_AT_ONCE", 20_000)
+    assert [await lab.store.forget(290) for _ in range(4)] == [4, 4, 2, 0]
+    (heavy,) = await lab.enqueue_many(1, result_ttl=1.0, body=b"x" * 50_000)
+    await lab.store.cancel([Cancel(heavy)])
+    lab.clock.advance(2)
+    assert await lab.store.forget(290) == 1
 
 
 async def test_sessions_of_an_earlier_boot_are_lapsed(lab: Lab) -> None:

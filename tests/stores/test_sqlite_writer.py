@@ -6,17 +6,22 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
+from functools import partial
 from pathlib import Path
+from typing import Any, NoReturn
 
+import apsw
 import pytest
 
-from htq.stores.sqlite import SqliteStore, store
+from htq.stores.sqlite import SqliteStore, store, writer
+from htq.stores.sqlite.hints import Hints
 from htq.stores.sqlite.lock import WriteLock
 from htq.stores.sqlite.step import Step
 from htq.words.clock import Chance
 from htq.words.errors import SessionLost, StoreUnavailable
-from stores.conformance.lab import Lab
+from htq.words.task import NewTask
+from stores.conformance.lab import Lab, request
 from support.clock import ManualClock
 
 _HOLDS = """
@@ -50,12 +55,19 @@ class Gate:
         self._store = of
 
     async def __aenter__(self) -> None:
-        self._busy = asyncio.create_task(self._store._write(lambda step: self._open.wait(10)))
-        await turns(3)
+        entered = asyncio.Event()
+        enter = partial(asyncio.get_running_loop().call_soon_threadsafe, entered.set)
+        self._busy = asyncio.create_task(self._store._write(lambda step: self._wait(enter)))
+        async with asyncio.timeout(5):
+            await entered.wait()
 
     async def __aexit__(self, *_: object) -> None:
         self._open.set()
         await self._busy
+
+    def _wait(self, enter: Callable[[], object]) -> None:
+        enter()
+        self._open.wait(10)
 
 
 async def turns(count: int) -> None:
@@ -103,6 +115,74 @@ async def test_lost_session_fails_nobody_else_in_its_commit(lab: Lab) -> None:
     with pytest.raises(SessionLost):
         await lost
     assert len(await claim) == 1
+
+
+async def test_defect_beside_the_calls_is_told_and_the_writer_goes_on(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(writer, "_explained", _defective)
+        patch.setattr(Step, "flush", _defective)
+        with pytest.raises(ZeroDivisionError):
+            await lab.enqueue()
+    assert "htq-sqlite-writer failed" in caplog.text
+    assert await lab.state(await lab.enqueue()) == "queued"
+    assert len(await lab.everything()) == 1
+
+
+async def test_commit_that_can_not_be_told_to_others_is_answered_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(Hints, "send", _defective)
+    clock = ManualClock()
+    sqlite = SqliteStore(tmp_path / "htq.db", clock=clock, chance=Chance(clock, seed=7))
+    await sqlite.open()
+    try:
+        for _ in range(2):
+            task = NewTask(uuid=Chance(clock).uuid(), request=request(), key="k", host="h")
+            await sqlite.enqueue([task])
+            assert await sqlite.states([task.uuid]) == [("queued", False)]
+    finally:
+        await sqlite.close()
+    assert caplog.text.count("could not be told") == 2
+
+
+async def test_reader_goes_on_when_a_snapshot_was_not_let_go_of(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    sqlite = lab.store
+    assert isinstance(sqlite, SqliteStore)
+    reader = sqlite._reader
+    assert reader is not None
+    kept = await lab.enqueue()
+    assert reader._db is not None
+    with monkeypatch.context() as patch:
+        patch.setattr(reader, "_db", Clinging(reader._db))
+        assert await lab.state(kept) == "queued"
+    assert "could not be let go of" in caplog.text
+    with pytest.raises(StoreUnavailable, match="within a transaction"):
+        await lab.state(kept)
+    assert await lab.state(kept) == "queued"
+
+
+class Clinging:
+    """A connection that can't end a transaction."""
+
+    def __init__(self, db: apsw.Connection) -> None:
+        self._db = db
+
+    @property
+    def in_transaction(self) -> bool:
+        return self._db.in_transaction
+
+    def execute(self, sql: str, *values: Any) -> apsw.Cursor:
+        if sql == "COMMIT":
+            raise apsw.IOError("the disk")
+        return self._db.execute(sql, *values)
+
+
+def _defective(*_: object) -> NoReturn:
+    raise ZeroDivisionError
 
 
 async def test_call_whose_caller_gave_up_before_it_began_is_not_done(lab: Lab) -> None:

@@ -202,3 +202,19 @@ class TestSilent:
         for _ in range(5):
             await other.get([claim.uuid])
         assert [ear.heard for ear in ears] == [[], []]
+
+
+async def test_listener_that_fails_silences_no_other_and_fails_no_verb(
+    lab: Lab, caplog: pytest.LogCaptureFixture
+) -> None:
+    """`subscribe`: each listener hears for itself."""
+
+    def fails(signal: Signal) -> None:
+        raise ZeroDivisionError
+
+    lab.store.subscribe(fails)
+    ear = Ear(lab.store)
+    uuid = await lab.enqueue()
+    await ear.wait_for(TasksAvailable)
+    assert await lab.state(uuid) == "queued"
+    assert "a listener failed on TasksAvailable" in caplog.text

@@ -149,7 +149,7 @@ class Signals:
     def _hear(self, message: bytes) -> None:
         try:
             news = _decode(message)
-        except msgspec.MsgspecError as error:
+        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
             log.debug("signals: a message can't be read: %s", error)
             return
         if news.origin != self._origin:

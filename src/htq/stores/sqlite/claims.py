@@ -2,10 +2,8 @@
 
 from typing import Any, NamedTuple
 
-import msgspec
-
 from htq.stores.base import Claim
-from htq.stores.sqlite.codec import decode_request, uuid_of
+from htq.stores.sqlite.codec import UNREADABLE, decode_request, uuid_of
 from htq.stores.sqlite.leave import to_error
 from htq.stores.sqlite.rows import find
 from htq.stores.sqlite.sessions import require_session
@@ -101,7 +99,7 @@ def _claims(step: Step, rows: list[Any]) -> list[Claim]:
     for row in rows:
         try:
             claims.append(_claim(row, step.now))
-        except msgspec.MsgspecError:
+        except UNREADABLE:
             # The file was damaged here. The task ends, so that it does not stand in the way of all behind it.
             damaged = find(step, row[1])
             assert damaged is not None

@@ -17,6 +17,7 @@ __all__ = [
     "PENDING",
     "QUEUED",
     "SCHEDULED",
+    "UNREADABLE",
     "decode_attempt",
     "decode_queue",
     "decode_request",
@@ -34,6 +35,9 @@ ERROR: Final = CODES["error"]
 CANCELED: Final = CODES["canceled"]
 FINAL_FROM: Final = CODES["success"]
 """The first of the final states. The schema's indexes name these numbers."""
+
+UNREADABLE: Final = (msgspec.MsgspecError, UnicodeDecodeError)
+"""What decoding raises where the file was damaged: text that is not UTF-8 is no error of msgspec's own."""
 
 _encoder = msgspec.msgpack.Encoder()
 _requests = msgspec.msgpack.Decoder(Request)

@@ -17,6 +17,7 @@ from pathlib import Path
 
 import msgspec
 
+from htq.stores.sqlite.codec import UNREADABLE
 from htq.stores.sqlite.step import News
 
 __all__ = ["Hints"]
@@ -75,9 +76,10 @@ class Hints:
             return
         self._loop.remove_reader(self._ear.fileno())
         self._ear.close()
+        _remove(self._folder / self._name)
+        self._remove_dead(self._mouth)
         self._mouth.close()
         self._ear = self._mouth = None
-        (self._folder / self._name).unlink(missing_ok=True)
         with contextlib.suppress(OSError):
             self._folder.rmdir()
             self._folder.parent.rmdir()
@@ -97,9 +99,19 @@ class Hints:
             try:
                 mouth.sendto(data, peer)
             except ConnectionRefusedError:
-                Path(peer).unlink(missing_ok=True)
+                _remove(peer)
             except OSError:
                 # Its queue is full, or it has just gone: it will find out by its poll.
+                continue
+
+    def _remove_dead(self, mouth: socket.socket) -> None:
+        """Remove the sockets of processes that were killed: they would keep the folder for ever."""
+        for peer in self._others():
+            try:
+                mouth.connect(peer)
+            except ConnectionRefusedError:
+                _remove(peer)
+            except OSError:
                 continue
 
     def _others(self) -> list[str]:
@@ -124,9 +136,15 @@ class Hints:
                 return
             try:
                 news = _decoder.decode(data) if data else None
-            except msgspec.MsgspecError:
+            except UNREADABLE:
                 news = None  # from another version of htq
             self._heard(news)
+
+
+def _remove(peer: str | Path) -> None:
+    """Where that is forbidden or it has gone, all goes on as before."""
+    with contextlib.suppress(OSError):
+        Path(peer).unlink()
 
 
 def _folder(database: Path) -> Path | None:
@@ -136,17 +154,19 @@ def _folder(database: Path) -> Path | None:
     for base in (Path(runtime) / "htq" if runtime else None, Path(tempfile.gettempdir()) / f"htq-{os.getuid()}"):
         if base is None or len(os.fsencode(base / name)) + 20 > _LONGEST_PATH:
             continue
-        folder = base / name
         try:
-            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            if all(_is_ours(place) for place in (base, folder)):
-                return folder
+            if _make(base) and _make(base / name):
+                return base / name
         except OSError:
             continue
     return None
 
 
-def _is_ours(folder: Path) -> bool:
-    """Whether nobody else can write into it: whoever can, could make us believe anything and delete our sockets."""
+def _make(folder: Path) -> bool:
+    """Make it if need be, and itself alone: `parents` would be open to a group where new files are.
+
+    Returns whether nobody else can write into it: whoever can, could make us believe anything and delete our sockets.
+    """
+    folder.mkdir(mode=0o700, exist_ok=True)
     found = folder.lstat()
     return stat.S_ISDIR(found.st_mode) and found.st_uid == os.getuid() and not found.st_mode & 0o022

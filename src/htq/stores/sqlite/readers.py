@@ -3,6 +3,7 @@
 A snapshot lasts for one batch of calls inside one thread, never across an await: a pinned one would make the WAL grow.
 """
 
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -13,6 +14,8 @@ from htq.stores.sqlite.runner import Call, Runner
 from htq.words.errors import HtqError
 
 __all__ = ["Reader"]
+
+log = logging.getLogger("htq.stores.sqlite")
 
 _MOST = 64
 
@@ -55,5 +58,9 @@ class Reader:
             for call in calls:
                 call.error = call.error or unavailable(error)
         finally:
-            if db.in_transaction:
-                db.execute("COMMIT")
+            try:
+                if db.in_transaction:
+                    db.execute("COMMIT")
+            except apsw.Error:
+                # What was read is right all the same. The next batch can't begin, says so, and tries this again.
+                log.exception("a snapshot could not be let go of")

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import logging
 import sys
 from collections.abc import Callable, Sequence
 from queue import Empty, SimpleQueue
@@ -10,6 +11,7 @@ from typing import Any
 
 __all__ = ["Call", "Runner"]
 
+log = logging.getLogger("htq.stores.sqlite")
 
 _SWITCH = 0.0005
 """Seconds after which a thread that waits for the interpreter's lock may demand it. SQLite gives it away at each step of a
@@ -96,11 +98,20 @@ class Runner:
         self._tell(_succeed, self._started)
         try:
             while calls := self._gather():
-                afterwards = self._handle(calls)
-                self._tell(_settle, calls, afterwards)
+                self._tell(_settle, calls, self._work_off(calls))
         finally:
             self._end()
             self._tell(_succeed, self._ended)
+
+    def _work_off(self, calls: Sequence[Call]) -> Callable[[], None] | None:
+        try:
+            return self._handle(calls)
+        except Exception as error:
+            # A defect. These callers are told of it, and the thread goes on: without it the store would be away for good.
+            log.exception("%s failed", self._thread.name)
+            for call in calls:
+                call.error = call.error or error
+            return None
 
     def _gather(self) -> list[Call]:
         """Everything that waits, at least one call; nothing at the end."""

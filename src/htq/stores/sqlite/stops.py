@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from htq.stores.base import Stop, StopSettled
-from htq.stores.sqlite.codec import decode_request, key_of, uuid_of
+from htq.stores.sqlite.codec import UNREADABLE, decode_request, key_of, uuid_of
 from htq.stores.sqlite.leave import release_waiters
 from htq.stores.sqlite.sessions import require_session
 from htq.stores.sqlite.step import Step
@@ -34,10 +34,17 @@ def claim_stops(step: Step, session: bytes, seq: int, limit: int) -> list[Stop]:
             [(session, seq, *stop) for stop in free],
         )
         step.db.execute("UPDATE sessions SET stops_seq = ? WHERE id = ?", (seq, session))
-    return [
-        Stop(uuid=uuid_of(key), attempt=attempt, request=decode_request(request), tries=tries, lapses_at=lapses_at)
-        for key, attempt, request, tries, lapses_at in step.rows(_TAKEN, (session, seq))
-    ]
+    stops: list[Stop] = []
+    for key, attempt, packed, tries, lapses_at in step.rows(_TAKEN, (session, seq)):
+        uuid = uuid_of(key)
+        try:
+            request = decode_request(packed)
+        except UNREADABLE:
+            # The file was damaged here. Nobody can send it, and nobody shall wait for it.
+            _settle(step, session, StopSettled(uuid, attempt, "failed"))
+        else:
+            stops.append(Stop(uuid=uuid, attempt=attempt, request=request, tries=tries, lapses_at=lapses_at))
+    return stops
 
 
 def settle_stops(step: Step, session: bytes, settled: Sequence[StopSettled]) -> list[bool]:

@@ -1,6 +1,7 @@
 """`SqliteStore`: the store contract over one file. A thin front: each verb's step is in the module of its theme."""
 
 import asyncio
+import logging
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -44,6 +45,8 @@ from htq.words.states import State
 from htq.words.task import NewTask, Response, Task
 
 __all__ = ["SqliteStore"]
+
+log = logging.getLogger("htq.stores.sqlite")
 
 T = TypeVar("T")
 
@@ -236,7 +239,11 @@ class SqliteStore:
         signals: list[Signal] = [Gap()] if news is None else news.signals()
         for listener in list(self._listeners.values()):
             for signal in signals:
-                listener(signal)
+                try:
+                    listener(signal)
+                except Exception:
+                    # A listener's defect is neither the other listeners' nor that of who tells.
+                    log.exception("a listener failed on %s", type(signal).__name__)
 
 
 def _boot_id() -> str:

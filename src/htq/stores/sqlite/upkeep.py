@@ -29,8 +29,8 @@ _SIDES = (
 )
 
 
-_CHUNKS_AT_ONCE = 256
-"""Chunks that one `forget` removes, unless a single task has more: 64 MiB, well below what would keep others waiting."""
+_WEIGHT_AT_ONCE = 16 * 1024 * 1024
+"""Bytes of bodies that one `forget` removes, unless a single task has more: well below what would keep others waiting."""
 _SHRINK_BY = 1024
 """Pages (4 KiB) that one `forget` cuts off the file."""
 
@@ -91,10 +91,10 @@ def forget(step: Step, limit: int) -> int:
 
 def _light_enough(step: Step, expired: list[Any]) -> list[Any]:
     """As many of these as one step can remove with their bodies; the rest has time until the next call."""
-    chunks = 0
+    weight = 0
     for place, (task, _, _) in enumerate(expired):
-        chunks += step.db.execute("SELECT count(*) FROM chunks WHERE task = ?", (task,)).get
-        if chunks > _CHUNKS_AT_ONCE and place:
+        weight += step.db.execute("SELECT coalesce(sum(length(data)), 0) FROM chunks WHERE task = ?", (task,)).get
+        if weight > _WEIGHT_AT_ONCE and place:
             return expired[:place]
     return expired
 

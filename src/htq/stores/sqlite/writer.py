@@ -4,6 +4,7 @@ Everything that waits goes into one transaction. A call that fails takes nobody 
 it. The results go back to the loop when the commit is on the disk, never before.
 """
 
+import logging
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -17,6 +18,8 @@ from htq.words.clock import Clock
 from htq.words.errors import SessionLost
 
 __all__ = ["Writer"]
+
+log = logging.getLogger("htq.stores.sqlite")
 
 _MOST = 256
 """Calls in one commit. Each may be a batch itself; beyond this a commit only gets longer, not cheaper."""
@@ -87,7 +90,11 @@ class Writer:
             return None
         if not news:
             return None
-        self._sent(news)
+        try:
+            self._sent(news)
+        except Exception:
+            # It is on the disk, and its callers are told so. The others find out by their poll.
+            log.exception("a commit could not be told to the other processes")
         return lambda: self._told(news)
 
     def _commit(self, calls: Sequence[Call]) -> News:
