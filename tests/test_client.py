@@ -254,6 +254,35 @@ async def test_a_connection_that_the_server_closed_is_not_used_again(server: Fak
     assert len({request.connection_id for request in server.received()}) == 2
 
 
+async def test_an_idle_connection_is_used_for_a_second_and_those_beneath_it_are_closed_then(
+    server: FakeTarget, ask: Ask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = 1000.0
+    monkeypatch.setattr("htq.client.idle.monotonic", lambda: now)
+    server.on("/burst/", hold(reply({"uuid": UUID})))
+    server.on(f"/{UUID}/status/", reply({"status": "queued"}))
+    burst = [asyncio.ensure_future(ask("request", "burst")) for _ in range(4)]
+    await server.arrived("/burst/", count=4)
+    for request in server.received("/burst/"):
+        request.release()
+    await asyncio.gather(*burst)
+    now += 0.9
+    await ask("status", UUID)
+    assert server.open_connections == 4
+    [used] = {request.connection_id for request in server.received(f"/{UUID}/status/")}
+    now += 0.9
+    await ask("status", UUID)
+    for request in server.received("/burst/"):
+        if request.connection_id != used:
+            await request.disconnected()
+    assert server.open_connections == 1
+    now += 1.1
+    await ask("status", UUID)
+    first, second, third = (request.connection_id for request in server.received(f"/{UUID}/status/"))
+    assert first == second == used
+    assert third not in {request.connection_id for request in server.received("/burst/")}
+
+
 async def test_many_calls_at_once_each_get_their_own_answer(server: FakeTarget, ask: Ask) -> None:
     for number in range(40):
         server.on(f"/{number}/", reply({"number": number}))

@@ -29,14 +29,14 @@ async def test_a_server_says_the_seeds_lines_and_where_tasks_are_kept(tmp_path: 
             assert await client.size() == 0
         htq.signal(number)
         assert await htq.ended() == 0
-        assert htq.lines[3:] == ["Stopping...", ""]
+        assert htq.lines[3:] == ["Stopping..."]
         assert await htq.output() == ""
 
 
 @pytest.mark.parametrize("number", STOPS)
 async def test_a_worker_says_the_seeds_line(tmp_path: Path, number: signal.Signals) -> None:
     async with asyncio.timeout(BOUND), HtqProcess("worker", folder=tmp_path) as htq:
-        assert await htq.until("workers") == "Started 10 workers..."
+        await htq.said(r"^Started 10 workers\.\.\.$")
         htq.signal(number)
         assert await htq.ended() == 0
 
@@ -51,7 +51,7 @@ async def test_debug_says_the_seeds_lines_of_each_request(tmp_path: Path) -> Non
         target.on("/ok", answer())
         target.on("/late", hold())
         target.on("/broken", reset())
-        assert await worker.until("Started") == "Started 1 workers..."
+        await worker.said(r"^Started 1 workers\.\.\.$")
         async with AsyncClient(await server.url()) as client:
             for path, timeout, last in (
                 ("/ok", 60, "response received"),
@@ -59,8 +59,11 @@ async def test_debug_says_the_seeds_lines_of_each_request(tmp_path: Path) -> Non
                 ("/broken", 60, "request error"),
             ):
                 uuid = (await client.send(target.url(path), timeout=timeout))["uuid"]
-                assert await worker.until(uuid) == f"[{uuid}] sending request..."
-                assert await worker.until(uuid) == f"[{uuid}] {last}"
+                await worker.said(rf"^\[{uuid}\] {last}$")
+                assert [line for line in worker.lines if uuid in line] == [
+                    f"[{uuid}] sending request...",
+                    f"[{uuid}] {last}",
+                ]
 
 
 async def test_without_debug_a_request_leaves_no_line(tmp_path: Path) -> None:
@@ -76,8 +79,8 @@ async def test_without_debug_a_request_leaves_no_line(tmp_path: Path) -> None:
 
 async def test_json_lines_are_objects_with_the_messages(tmp_path: Path) -> None:
     async with asyncio.timeout(BOUND), HtqProcess("up", "--port", "0", "--log-format", "json", folder=tmp_path) as htq:
-        await htq.until("Started 10 workers...")
-        await htq.until("Running on") if not any("Running on" in line for line in htq.lines) else None
+        await htq.said("Started 10 workers")
+        await htq.said("Running on")
         htq.signal(signal.SIGTERM)
         assert await htq.ended() == 0
         lines = [json.loads(line) for line in htq.lines if line]
@@ -95,7 +98,7 @@ async def test_up_lets_what_is_in_flight_end_and_serves_its_waiter(tmp_path: Pat
             request = await target.arrived("/slow")
             waiting = asyncio.create_task(client.wait(uuid, 20))
             htq.signal(signal.SIGTERM)
-            await htq.until("Stopping")
+            await htq.said("Stopping")
             request.release()
             assert (await waiting)["data"] == "worth waiting for"
         assert await htq.ended() == 0
@@ -109,7 +112,7 @@ async def test_a_second_signal_hands_back_what_is_in_flight(tmp_path: Path) -> N
                 await client.send(target.url("/slow"), method="post")
             request = await target.arrived("/slow", "POST")
             htq.signal(signal.SIGTERM)
-            await htq.until("Stopping")
+            await htq.said("Stopping")
             htq.signal(signal.SIGTERM)
             await request.disconnected(20)
             assert await htq.ended() == 0
@@ -149,7 +152,7 @@ async def test_a_bad_setting_is_one_line_and_exit_code_two(
 async def test_the_file_of_settings_is_found_and_named(tmp_path: Path) -> None:
     (tmp_path / "htq.toml").write_text(f'threads = 3\nstore = "sqlite://{tmp_path}/here.db"\n')
     async with asyncio.timeout(BOUND), HtqProcess("worker", folder=tmp_path, environ={"HTQ_PORT": "1"}) as htq:
-        await htq.until("Started 3 workers...")
+        await htq.said("Started 3 workers")
         assert htq.lines[0] == "Settings from htq.toml"
         assert any(f"{tmp_path}/here.db" in line for line in htq.lines)
         htq.signal(signal.SIGTERM)
@@ -191,8 +194,9 @@ async def test_a_server_whose_store_is_away_starts_and_answers_503(tmp_path: Pat
             with pytest.raises(Unavailable) as caught:
                 await client.send("http://127.0.0.1:9/")
             assert caught.value.retry_after is not None
-        assert "waiting for it" in await worker.until("away")
-        assert sum("away" in line for line in server.lines) == 1
+        await worker.said("away, waiting for it")
+        await server.said("away, requests are answered with 503")
+        assert sum("away" in line for line in server.lines) == 2, "it waits, and it refuses: one line each"
         for htq in (server, worker):
             htq.signal(signal.SIGTERM)
             assert await htq.ended() == 0
@@ -208,7 +212,7 @@ async def test_the_default_store_is_the_same_in_any_folder(tmp_path: Path) -> No
         HtqProcess("worker", folder=tmp_path / "elsewhere", environ=environ) as worker,
     ):
         target.on("/", answer())
-        await worker.until("Started")
+        await worker.said("Started")
         async with AsyncClient(await server.url()) as client:
             task = await client.send(target.url())
             assert (await client.wait(task["uuid"], 20))["code"] == 200

@@ -1,28 +1,13 @@
 """Canceling by filter and by a queue's defaults, over real processes on each store."""
 
 import asyncio
-import http.client
-import json
 from typing import Any
-from urllib.parse import urlsplit
 
-from e2e.system import System
+from e2e.system import System, ask
 from htq.client import AsyncClient
 from support.target import FakeTarget, answer, hold
 
 MANY = 300
-
-
-def put(url: str, path: str, body: object) -> Any:
-    """A PUT, which the clients have no verb for."""
-    connection = http.client.HTTPConnection(urlsplit(url).netloc, timeout=10)
-    try:
-        connection.request("PUT", path, json.dumps(body), {"Content-Type": "application/json"})
-        response = connection.getresponse()
-        assert response.status == 200, response.read()
-        return json.loads(response.read())
-    finally:
-        connection.close()
 
 
 async def test_a_filter_cancels_what_runs_and_what_waits_and_every_service_is_told_once(
@@ -55,10 +40,9 @@ async def test_a_queues_defaults_reach_every_server_and_the_wire(system: System,
     process, first = await system.server()
     _, second = await system.server()
     await system.worker()
-    url = (await process.said(r" \* Running on (http://\S+)/"))[1]
     await _policy(second, target)  # it knows now that there are none
     cancel = {"method": "put", "url": "{url}/stop?task={uuid}", "headers": {"X-Key": "secret"}}
-    shown = await asyncio.to_thread(put, url, "/queues/reports/", {"defaults": {"cancel": cancel}})
+    shown = await ask(await process.url(), "PUT", "/queues/reports/", {"defaults": {"cancel": cancel}})
     assert shown["defaults"]["cancel"] == {**cancel, "headers": {"X-Key": "[redacted]"}}
     assert await _policy(first, target) == shown["defaults"]["cancel"]
 

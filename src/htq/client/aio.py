@@ -5,17 +5,15 @@ import ssl
 import time
 from collections.abc import Mapping, Sequence
 from types import TracebackType
-from typing import Any, Final, Self
+from typing import Any, Self
 
 from htq.client import verbs
 from htq.client.address import away, read_address
+from htq.client.idle import Idle
 from htq.client.line import Line, dial
 from htq.client.verbs import Answer, Call, Result, Verb
 
 __all__ = ["AsyncClient"]
-
-_IDLE: Final = 1.0
-"""Seconds after which an idle connection is not used again: what goes out while the server closes it is lost."""
 
 
 class AsyncClient:
@@ -28,7 +26,7 @@ class AsyncClient:
         self._address = read_address(url)
         self._timeout = timeout
         self._tls = tls
-        self._idle: list[Line] = []
+        self._idle = Idle(Line.has_ended, Line.abort)
 
     async def send(
         self,
@@ -88,8 +86,7 @@ class AsyncClient:
 
     async def close(self) -> None:
         """Let go of the idle connections. A later call makes a new one."""
-        while self._idle:
-            self._idle.pop().abort()
+        self._idle.close()
 
     async def __aenter__(self) -> Self:
         return self
@@ -109,12 +106,11 @@ class AsyncClient:
             return result
 
     async def _make(self, call: Call) -> Answer:
-        loop = asyncio.get_running_loop()
         line: Line | None = None
         done = False
         try:
             async with asyncio.timeout(self._timeout + call.waits):
-                line = self._kept(loop.time()) or await dial(self._address, self._tls)
+                line = self._idle.take() or await dial(self._address, self._tls)
                 answer = await line.exchange(call, self._address)
             done = True
         except (OSError, EOFError) as error:
@@ -122,17 +118,7 @@ class AsyncClient:
         finally:
             if line is not None:
                 if done and line.reusable:
-                    line.idle_since = loop.time()
-                    self._idle.append(line)
+                    self._idle.put(line)
                 else:
                     line.abort()
         return answer
-
-    def _kept(self, now: float) -> Line | None:
-        """The connection that was used last, if it is still good; else all that are kept are older, and are let go."""
-        while self._idle:
-            line = self._idle.pop()
-            if now - line.idle_since < _IDLE and not line.has_ended():
-                return line
-            line.abort()
-        return None

@@ -10,7 +10,7 @@ from typing import Any, Self
 
 from htq.client import verbs
 from htq.client.address import away, read_address, request_headers
-from htq.client.idle import has_ended
+from htq.client.idle import Idle, has_ended
 from htq.client.verbs import Answer, Call, Result, Verb
 
 __all__ = ["Client"]
@@ -27,8 +27,7 @@ class Client:
         self._address = read_address(url)
         self._timeout = timeout
         self._tls = tls
-        # Idle connections. Taking one and laying one back are single steps, so threads need no lock.
-        self._idle: list[http.client.HTTPConnection] = []
+        self._idle = Idle(_has_ended, http.client.HTTPConnection.close)
         self._pid = os.getpid()
 
     def send(
@@ -100,8 +99,7 @@ class Client:
 
     def close(self) -> None:
         """Let go of the idle connections. A later call makes a new one."""
-        while self._idle:
-            self._idle.pop().close()
+        self._idle.close()
 
     def __enter__(self) -> Self:
         return self
@@ -137,7 +135,7 @@ class Client:
         finally:
             # Given up in the middle, what comes over it next would belong to this call.
             if reusable:
-                self._idle.append(connection)
+                self._idle.put(connection)
             else:
                 connection.close()
         return Answer(response.status, {name.lower(): value for name, value in response.getheaders()}, body)
@@ -146,17 +144,16 @@ class Client:
         """A kept connection that the server has not closed yet, else a new one: what was sent is never sent again."""
         if self._pid != os.getpid():
             # After a fork these are the parent's: two processes on one would read each other's answers.
-            self._idle = []
+            self._idle.forget()
             self._pid = os.getpid()
-        while self._idle:
-            try:
-                connection = self._idle.pop()
-            except IndexError:
-                break  # another thread was faster
-            if connection.sock is not None and not has_ended(connection.sock.fileno()):
-                return connection
-            connection.close()
+        kept = self._idle.take()
+        if kept is not None:
+            return kept
         address = self._address
         if address.tls:
             return http.client.HTTPSConnection(address.host, address.port, context=self._tls)
         return http.client.HTTPConnection(address.host, address.port)
+
+
+def _has_ended(connection: http.client.HTTPConnection) -> bool:
+    return connection.sock is None or has_ended(connection.sock.fileno())

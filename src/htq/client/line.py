@@ -14,13 +14,12 @@ _HEAD_LIMIT = 64 * 1024
 
 
 class Line:
-    """Whoever holds it makes one exchange at a time. `idle_since` is the loop's time at which the last one ended."""
+    """Whoever holds it makes one exchange at a time."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._reader = reader
         self._writer = writer
         self.reusable = True
-        self.idle_since = 0.0
 
     def has_ended(self) -> bool:
         """Whether the server closed it."""

@@ -1,7 +1,8 @@
 """Callers that wait for a task: woken by signals, and never dependent on them.
 
 One task of this module reads the states of everything that is waited for about once a second, in batches: however many wait,
-and however many signals are lost, nobody waits longer than that for what has happened already.
+and however many signals are lost, nobody waits longer than that for what has happened already. A `Gap` brings the next round
+forward. It says nothing of any task, and every write of another process makes one, so it wakes nobody itself.
 """
 
 import asyncio
@@ -35,6 +36,7 @@ class Waiting:
         self._batch = batch
         self._waiters: dict[str, set[asyncio.Event]] = {}
         self._count = 0
+        self._due = asyncio.Event()
         self._poller: asyncio.Task[None] | None = None
         self._unsubscribe: Callable[[], None] | None = None
 
@@ -121,11 +123,20 @@ class Waiting:
         elif isinstance(signal, CancelRequested):
             self.wake([cancel.uuid for cancel in signal.cancels])
         elif isinstance(signal, Gap):
-            self.wake(list(self._waiters))
+            self._due.set()
+
+    async def _next_round(self) -> None:
+        """Return when a round is due. Gaps during a round make one more, however many they are."""
+        bell = asyncio.ensure_future(self._ring(self._due, self._chance.around(self._poll_every)))
+        try:
+            await self._due.wait()
+        finally:
+            bell.cancel()
+        self._due.clear()
 
     async def _poll(self) -> None:
         while True:
-            await self._clock.sleep(self._chance.around(self._poll_every))
+            await self._next_round()
             uuids = list(self._waiters)
             for start in range(0, len(uuids), self._batch):
                 part = uuids[start : start + self._batch]
