@@ -17,7 +17,7 @@ HEADERS: Headers = (
 
 
 def request(stop: StopPolicy | None = None) -> Request:
-    return Request(url="http://a.test:81/work?x=1", method="post", headers=HEADERS, stop=stop or StopPolicy())
+    return Request(url="http://a.test:81/job?x=1", method="post", headers=HEADERS, stop=stop or StopPolicy())
 
 
 def names(headers: Headers) -> set[str]:
@@ -26,7 +26,7 @@ def names(headers: Headers) -> set[str]:
 
 def test_by_default_it_is_a_delete_of_the_same_url() -> None:
     stop = stop_request(request(), UUID, 3)
-    assert (stop.method, stop.url) == ("DELETE", "http://a.test:81/work?x=1")
+    assert (stop.method, stop.url) == ("DELETE", "http://a.test:81/job?x=1")
     assert names(stop.headers) == {
         "Authorization",
         "X-Api-Key",
@@ -42,7 +42,7 @@ def test_by_default_it_is_a_delete_of_the_same_url() -> None:
 
 def test_a_template_names_the_task_and_the_attempt() -> None:
     stop = stop_request(request(StopPolicy(url="{url}/cancel/{uuid}?n={attempt}", method="POST")), UUID, 2)
-    assert (stop.method, stop.url) == ("POST", f"http://a.test:81/work/cancel/{UUID}?n=2")
+    assert (stop.method, stop.url) == ("POST", f"http://a.test:81/job/cancel/{UUID}?n=2")
     assert "Authorization" in names(stop.headers)
 
 
@@ -62,7 +62,7 @@ def test_its_own_headers_go_before_those_of_the_task() -> None:
 def test_what_the_target_named_is_used_unless_the_caller_said_otherwise() -> None:
     link = "http://a.test:81/jobs/9"
     assert stop_request(request(), UUID, 1, link).url == link
-    assert stop_request(request(StopPolicy(url="{url}")), UUID, 1, link).url == "http://a.test:81/work"
+    assert stop_request(request(StopPolicy(url="{url}")), UUID, 1, link).url == "http://a.test:81/job"
 
 
 @pytest.mark.parametrize(
@@ -80,13 +80,13 @@ def test_what_the_target_named_is_used_unless_the_caller_said_otherwise() -> Non
 )
 def test_a_template_that_can_be_no_url_is_refused_with_its_pointer(template: str) -> None:
     with pytest.raises(InvalidField) as raised:
-        check_template(template, "http://a.test/work", "/cancel/url")
+        check_template(template, "http://a.test/job", "/cancel/url")
     assert raised.value.pointer == "/cancel/url"
 
 
 @pytest.mark.parametrize("template", ["{url}", "{url}/cancel", "https://b.test/x/{uuid}/{attempt}?a={uuid}"])
 def test_a_template_that_becomes_a_url_is_taken(template: str) -> None:
-    check_template(template, "http://a.test/work?q", "/cancel/url")
+    check_template(template, "http://a.test/job?q", "/cancel/url")
 
 
 @pytest.mark.parametrize(
@@ -111,4 +111,4 @@ def test_a_template_that_becomes_a_url_is_taken(template: str) -> None:
     ],
 )
 def test_a_cancel_link_is_taken_on_the_targets_own_origin_only(value: str, link: str | None) -> None:
-    assert cancel_link((("Link", value),), "http://a.test:81/work?x=1") == link
+    assert cancel_link((("Link", value),), "http://a.test:81/job?x=1") == link
