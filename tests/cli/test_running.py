@@ -11,6 +11,7 @@ import pytest
 
 from htq.client import AsyncClient, Unavailable
 from support.htq_process import HtqProcess
+from support.ports import closed_port
 from support.target import FakeTarget, answer, hold, reset
 
 BOUND = 60.0
@@ -177,29 +178,24 @@ async def test_a_store_that_cannot_be_used_ends_it_with_a_sentence(tmp_path: Pat
             assert not any("Traceback" in line for line in htq.lines)
 
 
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port: int = probe.getsockname()[1]
-        return port
-
-
 async def test_a_server_whose_store_is_away_starts_and_answers_503(tmp_path: Path) -> None:
-    redis = f"127.0.0.1:{_free_port()}"
-    async with (
-        asyncio.timeout(BOUND),
-        HtqProcess("server", "--port", "0", "--redis", redis, folder=tmp_path) as server,
-        HtqProcess("worker", "--redis", redis, folder=tmp_path) as worker,
-    ):
-        async with AsyncClient(await server.url()) as client:
-            with pytest.raises(Unavailable) as caught:
-                await client.send("http://127.0.0.1:9/")
-            assert caught.value.retry_after is not None
-        await worker.said("away, waiting for it")
-        await server.said("away, requests are answered with 503")
-        assert sum("away" in line for line in server.lines) == 2, "it waits, and it refuses: one line each"
-        for htq in (server, worker):
-            htq.signal(signal.SIGTERM)
-            assert await htq.ended() == 0
+    with closed_port() as port:
+        redis = f"127.0.0.1:{port}"
+        async with (
+            asyncio.timeout(BOUND),
+            HtqProcess("server", "--port", "0", "--redis", redis, folder=tmp_path) as server,
+            HtqProcess("worker", "--redis", redis, folder=tmp_path) as worker,
+        ):
+            async with AsyncClient(await server.url()) as client:
+                with pytest.raises(Unavailable) as caught:
+                    await client.send("http://127.0.0.1:9/")
+                assert caught.value.retry_after is not None
+            await worker.said("away, waiting for it")
+            await server.said("away, requests are answered with 503")
+            assert sum("away" in line for line in server.lines) == 2, "it waits, and it refuses: one line each"
+            for htq in (server, worker):
+                htq.signal(signal.SIGTERM)
+                assert await htq.ended() == 0
 
 
 async def test_the_default_store_is_the_same_in_any_folder(tmp_path: Path) -> None:

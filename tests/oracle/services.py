@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import os
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -59,11 +58,15 @@ class CellService(FakeTarget):
         self._notify()
 
     def shut_door(self) -> None:
-        """Take no connection any more. Those that are open stay, and nobody else gets the port."""
+        """Take no connection any more. Those that are open stay.
+
+        The port is bound again at once, to a socket that never listens: a free one is soon another service's.
+        """
         assert self._server is not None
-        self._shut = socket.socket(fileno=os.dup(self._server.sockets[0].fileno()))
         self._server.close()
-        self._shut.shutdown(socket.SHUT_RDWR)
+        self._shut = socket.socket()
+        self._shut.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        self._shut.bind((self.host, self.port))
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

@@ -4,6 +4,7 @@ import asyncio
 import socket
 import ssl
 import threading
+from collections.abc import Iterator
 from datetime import UTC, datetime
 
 import pytest
@@ -15,6 +16,7 @@ from htq.sender.resolver import KEPT_FOR, SystemResolver
 from htq.words.clock import SystemClock
 from htq.words.errors import SendError
 from support.clock import ManualClock
+from support.ports import closed_port
 from support.target import FakeTarget, hold, huge
 from support.wire import Collector, message
 
@@ -324,8 +326,6 @@ async def test_a_name_that_is_none_does_not_resolve(sender: HttpSender) -> None:
 
 
 @pytest.fixture
-def unused_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+def unused_port() -> Iterator[int]:
+    with closed_port() as port:
+        yield port
