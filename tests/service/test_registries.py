@@ -1,12 +1,14 @@
 """The registries over their real servers: two processes' worth of them in one process, and what happens when the server is away."""
 
 import asyncio
+import queue
 import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
+from functools import partial
 
 import pytest
 
@@ -154,10 +156,20 @@ def test_five_hundred_at_once_are_all_told_apart(make: Make) -> None:
     with peer(make) as one, peer(make) as other:
         begun = [one.begin(new_ticket()) for _ in range(500)]
         assert all(future.result(WITHIN) for _, future in begun)
+        told: queue.Queue[object] = queue.Queue()
         for run, _ in begun:
-            run.on_cancel(lambda: True)
+            run.on_cancel(partial(_tell, told, run.ticket))
         stops = [other.registry.cancel(run.ticket) for run, _ in begun]
-        assert {asked(stop) for stop in stops} == {"stopped"}
+        # On a slow machine some of so many are still stopping when the asker's second is over.
+        assert {asked(stop) for stop in stops} <= {"stopped", "stopping"}
+        heard = [told.get(timeout=WITHIN) for _ in begun]
+        assert sorted(map(str, heard)) == sorted(str(run.ticket) for run, _ in begun)
+        assert told.empty()
+
+
+def _tell(told: "queue.Queue[object]", ticket: object) -> bool:
+    told.put(ticket)
+    return True
 
 
 def start_server(kind: str) -> PostgresServer | RedisServer:
