@@ -1,5 +1,6 @@
 """Settings: which source wins, and what is refused in which words."""
 
+import base64
 from typing import Any
 
 import pytest
@@ -8,6 +9,8 @@ from htq.policy.config import is_loopback, resolve
 from htq.policy.durations import format_duration, parse_duration
 from htq.policy.settings import ALIASES, SETTINGS, Setting
 from htq.words.errors import ConfigError
+
+SECRET = "whsec_" + base64.b64encode(b"canary, canary, canary, canary").decode()
 
 
 def refusal(**sources: Any) -> str:
@@ -148,6 +151,8 @@ def _written(setting: Setting) -> tuple[str, Any, Any]:
             return ("20s", 20, 20.0)
         case "choice":
             return (setting.choices[-1], setting.choices[-1], setting.choices[-1])
+        case "list" if setting.about.secret:
+            return (f"{SECRET}, {SECRET},", [SECRET, SECRET], (SECRET, SECRET))
         case "list":
             return ("a, b,", ["a", "b"], ("a", "b"))
         case "text":
@@ -166,6 +171,22 @@ def test_every_setting_is_read_from_flag_variable_and_file(setting: Setting) -> 
     ):
         settings = resolve(**sources)
         assert getattr(getattr(settings, setting.branch), setting.name) == value
+
+
+@pytest.mark.parametrize(
+    "value", ["whsec_canary", "canary", SECRET[:-12], SECRET + "\x00", 7, [SECRET, 7], ["canary" * 9], {"canary": 1}]
+)
+def test_a_secret_is_shown_by_no_message(value: Any) -> None:
+    said = refusal(file={"webhook_secrets": value})
+    assert "webhook_secrets" in said
+    assert "canary" not in said
+    assert "Y2Fu" not in said
+
+
+def test_a_secret_is_shown_by_nothing_that_holds_it() -> None:
+    settings = resolve(environ={"HTQ_WEBHOOK_SECRETS": SECRET})
+    assert settings.worker.webhook_secrets == (SECRET,)
+    assert SECRET not in repr(settings)
 
 
 def test_every_setting_has_one_name() -> None:

@@ -177,6 +177,7 @@ def test_the_delete_carries_nothing_of_a_body_and_a_key_of_its_own() -> None:
         ("X-Auth-Token", True),
         ("client-SECRET", True),
         ("Proxy-Authorization", True),
+        ("webhook-signature", True),
         ("Idempotency-Key", False),
         ("Accept", False),
         ("Keyboard", False),

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from htq.words.clock import Chance
-from stores.conformance.lab import Lab, Opener, counts_of, recount
+from stores.conformance.lab import Lab, Opener, counts_of, recount, recount_groups
 from support.clock import ManualClock
 from support.redis_server import Flavour, RedisServer, flavours
 
@@ -77,7 +77,14 @@ async def lab(fresh: Callable[[bool], Opener], signals: bool) -> AsyncIterator[L
     await lab.open()
     try:
         yield lab
-        assert counts_of(await lab.store.stats()) == recount(await lab.everything())
+        tasks = await lab.everything()
+        assert counts_of(await lab.store.stats()) == recount(tasks)
+        kept = [
+            {state: count for state, count in group.counts.items() if count}
+            for group in await lab.groups(tasks)
+            if group
+        ]
+        assert kept == recount_groups(tasks)
     finally:
         await lab.close()
     await _loop_idles()

@@ -4,137 +4,39 @@ It knows nothing of atomic steps, indexes or lanes. Where the contract leaves a 
 takes), the oracle is shown what the store chose, and judges it.
 """
 
-from collections.abc import Iterable, Sequence
-from typing import NamedTuple
-
-import msgspec
+import copy
+from collections.abc import Sequence
 
 from htq.stores.base import (
     BLOCKED_FOR,
     MAX_CRASHES,
+    REFUSED,
     STOP_LAPSES_AFTER,
     Claim,
     Done,
     Enqueued,
+    Expired,
     Finished,
     Interrupted,
     Outcome,
+    OwedCallback,
+    Patch,
+    Patched,
     Promoted,
+    Retried,
+    Retry,
     RunningCancel,
     Stop,
     StopSettled,
 )
 from htq.words.attempt import UNSENT_PHASES
 from htq.words.states import FINAL, LIVE, TRANSITIONS, State
-from htq.words.task import DeleteState, NewTask, Task
+from htq.words.task import NewTask
+from stores.oracle_rows import GroupRow, KeyRow, SessionRow, StopRow, TaskRow, View, is_row
 
-__all__ = ["Oracle", "View", "is_row", "view_of"]
+__all__ = ["Oracle"]
 
-_AGEING_MS = 60_000
 _BLOCKED_MS = round(BLOCKED_FOR * 1000)
-
-
-class View(NamedTuple):
-    """What of a task is compared. `delete` None: several stops with different ends, any of which may speak."""
-
-    state: State
-    reason: str | None
-    attempt: int
-    crashes: int
-    has_response: bool
-    cancel_reason: str | None
-    phase: str | None
-    delete: DeleteState | None
-    is_settled: bool
-
-
-def view_of(task: Task) -> View:
-    """The compared part of a task as the store shows it."""
-    cancel = task.cancel
-    return View(
-        task.state,
-        task.reason,
-        task.attempt,
-        task.crashes,
-        task.has_response,
-        cancel.reason if cancel else None,
-        cancel.phase if cancel else None,
-        cancel.delete.state if cancel else None,
-        task.is_settled,
-    )
-
-
-def is_row(verbs: Iterable[str], source: State | None, target: State | None) -> bool:
-    """Whether one of `verbs` may take a task from `source` to `target` (None: it is not there), by the table."""
-    return any(
-        row.verb in verbs
-        and (source in row.sources if source is not None else not row.sources)
-        and (target in row.targets or target == row.canceled_to if target is not None else not row.targets)
-        for row in TRANSITIONS
-    )
-
-
-class _Stop(msgspec.Struct):
-    lapses_at: int
-    of_cancel: bool
-    holder: str | None = None
-    seq: int = 0
-    state: DeleteState = "owed"
-    settled: StopSettled | None = None
-
-
-class _Session(msgspec.Struct):
-    expires_at: int
-    seq: int = 0
-    stops_seq: int = 0
-
-
-class _Task(msgspec.Struct):
-    new: NewTask
-    state: State
-    run_at: int
-    due_at: int = 0
-    blocked_by: str | None = None
-    superseded: tuple[str, ...] = ()
-    attempt: int = 0
-    crashes: int = 0
-    session: str | None = None
-    seq: int = 0
-    loose: set[int] = set()
-    stops: dict[int, _Stop] = {}
-    answers: dict[tuple[int, str], Finished] = {}
-    reason: str | None = None
-    canceled: bool = False
-    cancel_reason: str | None = None
-    phase: str | None = None
-    has_response: bool = False
-    expires_at: int = 0
-
-    @property
-    def owes(self) -> bool:
-        return any(stop.state == "owed" for stop in self.stops.values())
-
-    @property
-    def order(self) -> tuple[int, str]:
-        return self.run_at + (9 - self.new.priority) * _AGEING_MS, self.new.uuid
-
-    @property
-    def view(self) -> View:
-        ends = {stop.state for stop in self.stops.values() if stop.of_cancel}
-        delete: DeleteState | None = None
-        if self.canceled:
-            delete = "owed" if "owed" in ends else "none" if not ends else ends.pop() if len(ends) == 1 else None
-        return View(
-            self.state,
-            self.reason,
-            self.attempt,
-            self.crashes,
-            self.has_response,
-            self.cancel_reason,
-            self.phase,
-            delete,
-            self.state in FINAL and delete != "owed",
-        )
 
 
 class Oracle:
@@ -142,9 +44,13 @@ class Oracle:
 
     def __init__(self, now: int) -> None:
         self.now = now
-        self.tasks: dict[str, _Task] = {}
-        self.sessions: dict[str, _Session] = {}
+        self.tasks: dict[str, TaskRow] = {}
+        self.sessions: dict[str, SessionRow] = {}
+        self.groups: dict[tuple[str, str], GroupRow] = {}
+        self.keys: dict[tuple[str, str], KeyRow] = {}
+        self.owed: list[OwedCallback] = []
         self._given: set[tuple[str, int]] = set()
+        self._rank = 0
 
     # --- what can be seen ---
 
@@ -161,6 +67,14 @@ class Oracle:
                 count[("scheduled", "queued", "pending").index(task.state)] += 1
         return {queue: (count[0], count[1], count[2]) for queue, count in counts.items()}
 
+    def group_counts(self, tenant: str, name: str) -> dict[State, int]:
+        """What a group's counts must say, without what is not there."""
+        counts: dict[State, int] = {}
+        for task in self.tasks.values():
+            if (task.new.tenant, task.new.group) == (tenant, name):
+                counts[task.state] = counts.get(task.state, 0) + 1
+        return counts
+
     def is_alive(self, session: str) -> bool:
         found = self.sessions.get(session)
         return found is not None and found.expires_at > self.now
@@ -175,37 +89,96 @@ class Oracle:
             for stop in task.stops.values()
         )
 
-    def has_expired(self) -> bool:
+    def late(self, *states: State) -> list[str]:
+        """Tasks in one of these states that are past a time of theirs."""
+        return [
+            uuid
+            for uuid, task in self.tasks.items()
+            if task.state in states and (at := self._ends_at(task)) is not None and at <= self.now
+        ]
+
+    def has_to_forget(self) -> bool:
         return any(task.state in FINAL and task.expires_at <= self.now for task in self.tasks.values())
 
     # --- verbs ---
 
-    def enqueue(self, tasks: Sequence[NewTask]) -> list[Enqueued]:
+    def enqueue(self, tasks: Sequence[NewTask], *, atomic: bool = False) -> list[Enqueued]:
+        if atomic:
+            tried = copy.deepcopy(self).enqueue(tasks)
+            if any(item.outcome in REFUSED for item in tried):
+                return [
+                    Enqueued(item.uuid, (), "untaken")
+                    if item.outcome == "created" and item.uuid not in self.tasks
+                    else item
+                    for item in tried
+                ]
         return [self._enqueue(task) for task in tasks]
 
     def _enqueue(self, new: NewTask) -> Enqueued:
         known = self.tasks.get(new.uuid)
         if known is not None:
             return Enqueued(new.uuid, known.superseded)
-        task = _Task(new=new, state="queued", run_at=self.now if new.run_at is None else new.run_at)
-        task.due_at = task.run_at
-        for old in [] if new.name is None else list(self.tasks.values()):
-            if (old.new.tenant, old.new.name) == (new.tenant, new.name):
-                if old.state in LIVE and not old.canceled:
-                    task.superseded = (old.new.uuid,)
-                    self._cancel(old, "superseded")
-                task.blocked_by = old.new.uuid if old.state == "pending" or old.owes else old.blocked_by
+        used = None if new.idempotency is None else self.keys.get((new.tenant, new.idempotency.key))
+        if new.idempotency is not None and used is not None and used.until > self.now:
+            same = used.fingerprint == new.idempotency.fingerprint
+            return Enqueued(used.uuid, (), "replayed" if same else "mismatch")
+        item = self._take(new)
+        if new.idempotency is not None and item.outcome not in REFUSED:
+            until = self.now + round(new.idempotency.keep_for * 1000)
+            self.keys[new.tenant, new.idempotency.key] = KeyRow(new.idempotency.fingerprint, item.uuid, until)
+        return item
+
+    def _take(self, new: NewTask) -> Enqueued:
+        if new.group is not None and self.groups.get((new.tenant, new.group), GroupRow()).is_closed:
+            return Enqueued(new.uuid, (), "closed")
+        run_at = self.now if new.run_at is None else new.run_at
+        task = TaskRow(
+            new=new,
+            state="queued",
+            run_at=run_at,
+            due_at=run_at,
+            rank=self._next_rank(),
+            priority=new.priority,
+            start_by=new.start_by,
+            deadline=new.deadline,
+        )
+        named = self._named(new)
+        live = [old for old in named if old.state in LIVE and not old.canceled]
+        if live and new.on_conflict == "return_existing":
+            return Enqueued(live[-1].new.uuid, (), "existing")
+        if live and new.on_conflict == "reject":
+            return Enqueued(live[-1].new.uuid, (), "rejected")
+        if live and new.on_conflict == "queue_after":
+            task.blocked_by, task.waits_for_end = live[-1].new.uuid, True
+        elif named:
+            for old in live:
+                self._cancel(old, "superseded")
+            task.superseded = tuple(old.new.uuid for old in live)
+            latest = named[-1]
+            task.blocked_by = latest.new.uuid if latest.state == "pending" or latest.owes else latest.blocked_by
         if task.blocked_by is not None:
-            task.due_at = max(task.run_at, self.now + _BLOCKED_MS)
+            task.blocked_until = self.now + _BLOCKED_MS
+            task.due_at = max(task.run_at, task.blocked_until)
         if task.due_at > self.now:
             task.state = "scheduled"
         assert is_row(["enqueue"], None, task.state)
         self.tasks[new.uuid] = task
+        if new.group is not None:
+            self.groups.setdefault((new.tenant, new.group), GroupRow())
         return Enqueued(new.uuid, task.superseded)
+
+    def put_group(self, tenant: str, name: str, *, callback: bool, close: bool) -> None:
+        group = self.groups.setdefault((tenant, name), GroupRow())
+        group.has_callback = group.has_callback or callback
+        group.is_closed = group.is_closed or close
+        self._complete(tenant, name)
+
+    def settle_callbacks(self, owed: Sequence[OwedCallback]) -> None:
+        self.owed = [one for one in self.owed if one not in owed]
 
     def open_session(self, session: str, lease: float) -> None:
         assert session not in self.sessions
-        self.sessions[session] = _Session(expires_at=self.now + round(lease * 1000))
+        self.sessions[session] = SessionRow(expires_at=self.now + round(lease * 1000))
 
     def heartbeat(self, session: str, lease: float) -> list[RunningCancel]:
         """For a session that is alive only."""
@@ -220,8 +193,8 @@ class Oracle:
         if session in self.sessions:
             self._end(session, crash=False)
 
-    def judge_claims(self, session: str, seq: int, limit: int, claims: Sequence[Claim]) -> None:
-        """What the store gave to a living session."""
+    def judge_claims(self, session: str, seq: int, limit: int, claims: Sequence[Claim], too_late: set[str]) -> None:
+        """What the store gave to a living session, and which tasks that were `too_late` it ended on the way."""
         held = self.sessions[session]
         if seq <= held.seq:
             expected = {
@@ -231,18 +204,29 @@ class Oracle:
             }
             assert {(claim.uuid, claim.attempt) for claim in claims} == expected
             return
-        queued = [task for task in self.tasks.values() if task.state == "queued"]
-        assert len(claims) == min(limit, len(queued)), "nothing idles that could run, and no claim passes its limit"
+        late = self.late("queued")
+        queued = [task for uuid, task in self.tasks.items() if task.state == "queued" and uuid not in late]
+        assert min(limit, len(queued)) <= len(claims) <= limit, "nothing idles that could run"
+        assert not {claim.uuid for claim in claims} & set(late), "what is too late is never claimed"
+        while too_late:  # one lets the next one go, and that may be too late as well
+            found = too_late.intersection(self.late("queued"))
+            assert found, "what is not queued is none of a claim's business"
+            for uuid in found:
+                self._end_late(self.tasks[uuid])
+            too_late -= found
         lanes: dict[tuple[str, str], list[str]] = {}
         for task in sorted(queued, key=lambda task: task.order):
             lanes.setdefault((task.new.queue, task.new.key), []).append(task.new.uuid)
         for claim in claims:
             task = self.tasks[claim.uuid]
-            assert lanes[task.new.queue, task.new.key].pop(0) == claim.uuid, "the first of its lane goes first"
+            if task in queued:  # else it was let go by one that was too late
+                assert lanes[task.new.queue, task.new.key].pop(0) == claim.uuid, "the first of its lane goes first"
             self._move(task, "claim", "pending")
             task.attempt += 1
             task.session, task.seq = session, seq
-            assert claim.attempt == task.attempt
+            task.between, task.between_owes = False, None
+            task.begun_at = self.now if task.begun_at is None else task.begun_at
+            assert (claim.attempt, claim.failures, claim.begun_at) == (task.attempt, task.failures, task.begun_at)
             assert (claim.uuid, claim.attempt) not in self._given, "no attempt is given twice"
             self._given.add((claim.uuid, claim.attempt))
         if claims:
@@ -273,6 +257,8 @@ class Oracle:
             if outcome.owes_stop and outcome.phase not in UNSENT_PHASES:
                 self._owe(task, task.attempt, session, of_cancel=False)
             self._leave(task, "finish_done", result.state)
+        elif isinstance(result, Retry):
+            self._retry(task, session, outcome, result)
         elif isinstance(result, Interrupted):
             self._owe(task, task.attempt, session, of_cancel=False)
             if task.new.delivery == "at_most_once":
@@ -280,7 +266,7 @@ class Oracle:
                 self._leave(task, "finish_interrupted", "error")
             elif task.owes and task.attempt in task.stops:
                 self._leave(task, "finish_interrupted", "scheduled")
-                task.blocked_by, task.due_at = task.new.uuid, self.now + _BLOCKED_MS
+                self._block_behind_itself(task)
             else:
                 self._leave(task, "finish_interrupted", "queued")
         else:
@@ -288,6 +274,18 @@ class Oracle:
                 task.loose.add(task.attempt)
             self._leave(task, "finish_released", "queued")
         return answer
+
+    def _retry(self, task: TaskRow, session: str, outcome: Outcome, result: Retry) -> None:
+        sent = outcome.phase not in UNSENT_PHASES
+        task.failures += 1
+        task.between, task.between_owes = True, task.attempt if result.between and sent else None
+        task.run_at = task.due_at = result.due_at
+        if outcome.owes_stop and sent:
+            self._owe(task, task.attempt, session, of_cancel=False)
+        blocked = outcome.owes_stop and sent and task.attempt in task.stops
+        self._leave(task, "finish_retry", "scheduled")
+        if blocked:
+            self._block_behind_itself(task)
 
     def append_body(self, uuid: str, attempt: int) -> bool:
         task = self.tasks.get(uuid)
@@ -333,6 +331,57 @@ class Oracle:
         self._release(settled.uuid)
         return True
 
+    def retry(self, uuid: str) -> Retried | None:
+        task = self.tasks.get(uuid)
+        if task is None:
+            return None
+        if task.canceled:
+            return "canceled"
+        if task.state in LIVE:
+            return "live"
+        if any(other.state in LIVE for other in self._named(task.new)):
+            return "named"
+        task.reason, task.has_response, task.failures, task.begun_at = None, False, 0, None
+        task.between, task.between_owes = False, None
+        task.run_at = task.due_at = self.now
+        task.rank, task.start_by = self._next_rank(), None
+        task.blocked_by, task.waits_for_end = None, False
+        self._move(task, "retry", "scheduled" if task.owes else "queued")
+        if task.owes:
+            self._block_behind_itself(task)
+        return "queued"
+
+    def run_now(self, uuid: str) -> State | None:
+        task = self.tasks.get(uuid)
+        if task is None:
+            return None
+        if task.state == "scheduled" and task.blocked_by is None:
+            task.run_at = task.due_at = self.now
+            self._move(task, "run_now", "queued")
+        return task.state
+
+    def patch(self, uuid: str, patch: Patch, *, is_current: bool) -> Patched | None:
+        task = self.tasks.get(uuid)
+        if task is None:
+            return None
+        if task.state not in ("scheduled", "queued"):
+            return "started"
+        if not is_current:
+            return "stale"
+        task.priority, task.start_by, task.deadline = patch.priority, patch.start_by, patch.deadline
+        task.run_at = patch.run_at
+        task.due_at = task.run_at if task.blocked_by is None else max(task.run_at, task.blocked_until)
+        waits = task.blocked_by is not None or task.run_at > self.now
+        self._move(task, "patch", "scheduled" if waits else "queued")
+        return "patched"
+
+    def expire(self) -> Expired:
+        late = self.late(*LIVE)
+        for uuid in late:
+            self._end_late(self.tasks[uuid])
+        times = [self._ends_at(task) for task in self.tasks.values()]
+        return Expired(len(late), min((at for at in times if at is not None), default=None))
+
     def delete_response(self, uuid: str) -> bool:
         task = self.tasks.get(uuid)
         if task is None or not task.has_response:
@@ -341,13 +390,12 @@ class Oracle:
         return True
 
     def promote(self) -> Promoted:
-        due = [task for task in self.tasks.values() if task.state == "scheduled" and task.due_at <= self.now]
+        timed = [task for task in self.tasks.values() if task.state == "scheduled" and not task.waits_for_end]
+        due = [task for task in timed if task.due_at <= self.now]
         for task in due:
             self._move(task, "promote", "queued")
             task.blocked_by = None
-        return Promoted(
-            len(due), min((task.due_at for task in self.tasks.values() if task.state == "scheduled"), default=None)
-        )
+        return Promoted(len(due), min((task.due_at for task in timed if task.state == "scheduled"), default=None))
 
     def reap(self) -> int:
         over = [name for name, session in self.sessions.items() if session.expires_at <= self.now]
@@ -363,35 +411,90 @@ class Oracle:
         past = [
             uuid
             for uuid, task in self.tasks.items()
-            if task.state in FINAL and task.expires_at <= self.now and not task.owes
+            if task.state in FINAL
+            and task.expires_at <= self.now
+            and not task.owes
+            and not any(owed.subject == uuid for owed in self.owed)
         ]
         for uuid in past:
             assert is_row(["forget"], self.tasks.pop(uuid).state, None)
+        for (tenant, name), group in list(self.groups.items()):
+            owes = any((owed.tenant, owed.subject) == (tenant, name) for owed in self.owed)
+            if group.is_closed and not self.group_counts(tenant, name) and not owes:
+                del self.groups[tenant, name]
         return len(past)
 
     # --- what the verbs are made of ---
 
-    def _move(self, task: _Task, verb: str, target: State) -> None:
+    def _move(self, task: TaskRow, verb: str, target: State) -> None:
         """Change a state by a row of the table, or not at all."""
         if task.canceled:
             target = next(
                 (row.canceled_to for row in TRANSITIONS if row.verb == verb and row.canceled_to is not None), target
             )
         assert is_row([verb], task.state, target), f"{verb}: {task.state} -> {target} is not in the table"
+        ends = task.state in LIVE and target in FINAL
         task.state = target
         if target in FINAL:
             task.expires_at = self.now + round(task.new.result_ttl * 1000)
         if target == "canceled":
-            task.reason = "superseded" if task.cancel_reason == "superseded" else "canceled"
+            task.reason = task.cancel_reason if task.cancel_reason in ("superseded", "deadline") else "canceled"
             task.has_response = False
+        if ends:
+            callback = task.new.request.callback
+            if callback is not None and target in callback.on:
+                self.owed.append(OwedCallback("task", task.new.tenant, task.new.uuid, task.attempt, self.now))
+            if task.new.group is not None:
+                self._complete(task.new.tenant, task.new.group)
 
-    def _leave(self, task: _Task, verb: str, target: State) -> None:
+    def _complete(self, tenant: str, name: str) -> None:
+        """Whatever ends a task may complete its group, once."""
+        group = self.groups[tenant, name]
+        if group.is_closed and group.completed_at is None and not LIVE & self.group_counts(tenant, name).keys():
+            group.completed_at = self.now
+            if group.has_callback:
+                self.owed.append(OwedCallback("group", tenant, name, 0, self.now))
+
+    def _next_rank(self) -> int:
+        self._rank += 1
+        return self._rank
+
+    def _named(self, new: NewTask) -> list[TaskRow]:
+        """The tenant's tasks of this name, the latest one last."""
+        same = [
+            task
+            for task in self.tasks.values()
+            if new.name is not None and (task.new.tenant, task.new.name) == (new.tenant, new.name)
+        ]
+        return sorted(same, key=lambda task: task.rank)
+
+    def _ends_at(self, task: TaskRow) -> int | None:
+        """When `expire` ends it."""
+        if task.state in FINAL or task.canceled:
+            return None
+        times = [task.start_by if task.is_to_begin else None, task.deadline]
+        return min((at for at in times if at is not None), default=None)
+
+    def _end_late(self, task: TaskRow) -> None:
+        assert task.new.uuid in self.late(*LIVE), f"{task.new.uuid} was not too late"
+        if task.is_to_begin:
+            task.reason = "expired"
+            self._move(task, "expire", "timeout")
+            self._release(task.new.uuid)
+        else:
+            self._cancel(task, "deadline", verb="expire")
+
+    def _block_behind_itself(self, task: TaskRow) -> None:
+        task.blocked_by, task.blocked_until = task.new.uuid, self.now + _BLOCKED_MS
+        task.due_at = max(task.run_at, task.blocked_until)
+
+    def _leave(self, task: TaskRow, verb: str, target: State) -> None:
         """The way out of `pending`."""
         self._move(task, verb, target)
         task.session = None
         self._release(task.new.uuid)
 
-    def _cancel(self, task: _Task, reason: str | None) -> None:
+    def _cancel(self, task: TaskRow, reason: str | None, verb: str = "cancel") -> None:
         source = task.state
         for stop in task.stops.values():
             stop.of_cancel = stop.of_cancel or stop.state == "owed"
@@ -399,20 +502,24 @@ class Oracle:
             for attempt in task.loose:
                 self._owe(task, attempt, None, of_cancel=True)
             task.loose.clear()
+        if task.between_owes is not None and source not in FINAL:
+            self._owe(task, task.between_owes, None, of_cancel=True)
         if source == "pending":
             self._owe(task, task.attempt, task.session, of_cancel=True)
         task.cancel_reason = reason
         if task.blocked_by == task.new.uuid:
             task.blocked_by = None
-        task.phase = "finished" if source in FINAL else None if source == "pending" else "waiting"
-        self._move(task, "cancel", "pending" if source == "pending" else "canceled")
+        waiting = "between_attempts" if task.between else "waiting"
+        task.phase = "finished" if source in FINAL else None if source == "pending" else waiting
+        self._move(task, verb, "pending" if source == "pending" else "canceled")
         task.canceled = True
+        self._release(task.new.uuid)
 
-    def _owe(self, task: _Task, attempt: int, holder: str | None, *, of_cancel: bool) -> None:
+    def _owe(self, task: TaskRow, attempt: int, holder: str | None, *, of_cancel: bool) -> None:
         request = task.new.request
         if request.stop.delete and attempt not in task.stops:
             lapses_at = self.now + round(max(request.timeouts.total, STOP_LAPSES_AFTER) * 1000)
-            task.stops[attempt] = _Stop(lapses_at=lapses_at, of_cancel=of_cancel, holder=holder)
+            task.stops[attempt] = StopRow(lapses_at=lapses_at, of_cancel=of_cancel, holder=holder)
 
     def _end(self, session: str, *, crash: bool) -> int:
         held = [task for task in self.tasks.values() if task.state == "pending" and task.session == session]
@@ -439,10 +546,13 @@ class Oracle:
         if task.state == "pending" or task.owes:
             return
         for waiter in self.tasks.values():
-            if waiter.blocked_by == uuid:
-                waiter.blocked_by = None
-                if waiter.state != "scheduled":
-                    continue
+            if waiter.blocked_by != uuid or (waiter.waits_for_end and task.state not in FINAL):
+                continue
+            if waiter.waits_for_end and task.blocked_by is not None:
+                waiter.blocked_by = task.blocked_by
+                continue
+            waiter.blocked_by, waiter.waits_for_end = None, False
+            if waiter.state == "scheduled":
                 waiter.due_at = waiter.run_at
                 if waiter.run_at <= self.now:
                     self._move(waiter, "promote", "queued")

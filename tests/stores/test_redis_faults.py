@@ -49,7 +49,7 @@ async def test_nothing_is_lost_when_the_server_is_killed(
     tasks = new_tasks(chance, 50)
     await store.enqueue(tasks)
     session = await store.open_session(INFO, 60.0)
-    claims = await store.claim(session, 1, 20)
+    claims = (await store.claim(session, 1, 20)).claims
     done = claims[:10]
     now = claims[0].claimed_at
     outcomes = [outcome(claim, session, Done("success", answer(now)), now) for claim in done]
@@ -59,7 +59,7 @@ async def test_nothing_is_lost_when_the_server_is_killed(
     server.kill()
     server.start()
     assert await store.get([task.uuid for task in tasks]) == before
-    assert await store.claim(session, 1, 20) == claims[10:]
+    assert (await store.claim(session, 1, 20)).claims == claims[10:]
     assert await store.finish(session, outcomes) == ["applied"] * 10
 
 
@@ -137,7 +137,7 @@ async def test_full_server_refuses_new_tasks_and_lets_the_others_end(
         client.config_set("maxmemory", "1")
         with pytest.raises(StoreUnavailable):
             await store.enqueue(new_tasks(chance, 1))
-        claims = await store.claim(session, 1, 2)
+        claims = (await store.claim(session, 1, 2)).claims
         assert len(claims) == 2
         now = claims[0].claimed_at
         outcomes = [outcome(claim, session, Done("success", answer(now)), now) for claim in claims]

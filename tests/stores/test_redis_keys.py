@@ -2,13 +2,17 @@
 
 from collections.abc import AsyncIterator, Iterator
 
+import msgspec
 import pytest
 
 from htq.stores.base import Cancel, Done, Filter, Interrupted, QueueSettings, Released
 from htq.stores.redis import RedisStore
+from htq.words.callback import Callback
 from htq.words.clock import Chance
-from htq.words.task import NewTask
-from stores.conformance.lab import Lab, answer
+from htq.words.limits import Breaker, Hold, LaneLimits, Rate
+from htq.words.schedule import Schedule
+from htq.words.task import Idempotency, NewTask
+from stores.conformance.lab import Lab, answer, outcome, request
 from support.clock import ManualClock
 from support.redis_server import RedisServer, flavours
 
@@ -150,6 +154,96 @@ async def test_lanes_that_ran_empty_are_forgotten_in_time(lab: Lab, server: Redi
     with server.client() as client:
         idle = [client.zcard(key) for key in keys_of(server) if ":idle:" in key]
     assert max(idle) <= 24
+
+
+async def test_nothing_is_left_of_limits_groups_keys_and_schedules(lab: Lab, server: RedisServer) -> None:
+    """What decided when a task went goes with the last that it decided about, or when its owner says so."""
+    store = lab.store
+    rates = (Rate(1, per=60.0), Rate(100, per=60.0, burst=100, unit="tokens"))
+    await store.put_queue(
+        "q", QueueSettings(concurrency=100, rate=rates, per_key=LaneLimits(rate=rates, weight=3), breaker=Breaker())
+    )
+    await store.put_lane("q", "k0", LaneLimits(concurrency=2), Hold(lab.now + 1000, "operator"))
+    callback = Callback(url="http://127.0.0.1:9/told", source="http://127.0.0.1:9")
+    await store.put_group("", "g", callback, close=False)
+    told = msgspec.structs.replace(request(), callback=callback)
+    for number in range(5):
+        await lab.enqueue(
+            queue="q",
+            key=f"k{number}",
+            cost={"tokens": 10.0},
+            group="g",
+            request=told,
+            deadline=lab.now + 3_600_000,
+            start_by=lab.now + 3_600_000,
+            idempotency=Idempotency(str(number), b"f", 60.0),
+            result_ttl=60.0,
+        )
+    await store.put_group("", "g", None, close=True)
+    await store.pause_queue("other", lab.now + 1000)
+    schedule = Schedule(name="s", every=60.0, task=lab.task(), created_at=lab.now, next_at=lab.now + 60_000)
+    schedule = await store.put_schedule(schedule)
+    worker = await lab.worker(lease=86400.0)
+    for _ in range(10):
+        for claim in await worker.claim():
+            now = lab.now
+            ended = outcome(claim, worker.session, Done("success", answer(now)), now)
+            hold = Hold(now + 5000, "rate_limited")
+            ended = msgspec.structs.replace(ended, health="bad", hold=hold, costs={"tokens": 20.0})
+            assert await store.finish(worker.session, [ended]) == ["applied"]
+        lab.clock.advance(60)
+    assert len(await store.owed_callbacks(100)) == 6
+    await store.settle_callbacks(await store.owed_callbacks(100))
+    assert await store.delete_schedule("", "s")
+    assert await store.delete_queue("q")
+    assert await store.delete_queue("other")
+    await store.close_session(worker.session)
+    lab.clock.advance(30 * 86400)
+    while await store.forget(100):
+        pass
+    assert keys_of(server) <= {f"{{htq:keys}}:{key}" for key in ("meta", "queue:", "idle:")}
+
+
+async def test_lanes_that_a_window_remembers_are_forgotten_when_it_has_forgotten(lab: Lab, server: RedisServer) -> None:
+    """Memory: with a rate for each of many lanes, those without tasks leave nothing once their rate is paid."""
+    await lab.store.put_queue("default", QueueSettings(per_key=LaneLimits(rate=(Rate(1, per=10.0),))))
+    worker = await lab.worker(lease=3600.0)
+    for number in range(20):
+        await lab.enqueue(key=str(number))
+    for claim in await worker.claim():
+        await worker.succeed(claim)
+    await lab.store.forget(100)
+    again = await lab.enqueue(key="0")
+    assert await worker.claim() == []
+    lab.clock.advance(11)
+    await lab.store.forget(100)
+    assert {key for key in keys_of(server) if ":record:" in key} == {f"{{htq:keys}}:record:{_lane_of(server, again)}"}
+    assert [claim.uuid for claim in await worker.claim()] == [again]
+
+
+def _lane_of(server: RedisServer, uuid: str) -> str:
+    with server.client() as client:
+        return str(client.hget(f"{{htq:keys}}:task:{uuid}", "lane").decode())
+
+
+async def test_many_lanes_that_a_limit_kept_back_are_looked_at_again_over_several_claims(lab: Lab) -> None:
+    """A change of limits holds up nobody for long: a claim looks at so many lanes, and says that it is to be asked again."""
+    await lab.store.put_queue("default", QueueSettings(per_key=LaneLimits(concurrency=0)))
+    await lab.store.enqueue([lab.task(key=f"closed {number}") for number in range(2200)])
+    await lab.store.put_lane("default", "open", LaneLimits(concurrency=1), None)
+    uuid = await lab.enqueue(key="open")
+    await lab.store.put_queue("default", QueueSettings(per_key=LaneLimits(concurrency=0, weight=2)))
+    worker = await lab.worker(lease=3600.0)
+    found, again_at = await worker.look(10)
+    looks = 1
+    while again_at is not None:
+        assert again_at == lab.now + 1
+        assert looks < 5
+        claims, again_at = await worker.look(10)
+        found += claims
+        looks += 1
+    assert looks > 1
+    assert [claim.uuid for claim in found] == [uuid]
 
 
 async def test_two_namespaces_do_not_know_each_other(lab: Lab, server: RedisServer) -> None:

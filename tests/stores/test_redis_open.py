@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 import pytest
 
 from htq.stores.redis import RedisStore
-from htq.stores.redis.library import LIBRARY, source
+from htq.stores.redis.library import LIBRARY, SCHEMA, source
 from htq.words.clock import Chance, SystemClock
 from htq.words.errors import StoreRefused, StoreUnavailable
 from support.redis_server import Fsync, RedisServer, flavours
@@ -91,6 +91,18 @@ async def test_keys_of_another_layout_are_refused(server: RedisServer) -> None:
         client.hset("{htq:htq}:meta", "schema", "99")
     with pytest.raises(StoreRefused, match="schema 99"):
         await opened(server.url)
+
+
+async def test_former_layout_is_taken_over_once_nothing_in_it_is_alive(server: RedisServer) -> None:
+    """Its lanes were not counted: a live task of it would be in none."""
+    with server.client() as client:
+        client.hset("{htq:htq}:meta", "schema", str(SCHEMA - 1))
+        client.sadd("{htq:htq}:queues", "0123456789abcdef")
+        with pytest.raises(StoreRefused, match="end its tasks"):
+            await opened(server.url)
+        client.delete("{htq:htq}:queues")
+        await opened(server.url)
+        assert client.hget("{htq:htq}:meta", "schema") == str(SCHEMA).encode()
 
 
 @pytest.mark.parametrize("namespace", ["", "a}b", "a b", "ä", "x" * 65])

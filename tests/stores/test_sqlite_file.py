@@ -12,12 +12,15 @@ import apsw
 import pytest
 
 from htq.stores.base import QueueSettings
-from htq.stores.sqlite import SqliteStore, schema
-from htq.stores.sqlite.schema import MIGRATIONS
+from htq.stores.sqlite import SqliteStore
+from htq.stores.sqlite.codec import CODES, encode, key_of
+from htq.stores.sqlite.connection import prepare
+from htq.stores.sqlite.schema import APPLICATION_ID, MIGRATIONS
+from htq.words.attempt import AttemptRecord
 from htq.words.clock import Chance, SystemClock
 from htq.words.errors import StoreRefused, StoreUnavailable
-from htq.words.task import StopPolicy
-from stores.conformance.lab import Lab
+from htq.words.states import State
+from stores.conformance.lab import Lab, answer, counts_of, recount, request
 from support.clock import ManualClock
 
 
@@ -76,32 +79,92 @@ def layout_of(path: Path) -> tuple[int, list[object]]:
     return version, declared
 
 
+OLD_TASK = """
+INSERT INTO tasks (uuid, state, queue, lane, ord, run_at, ttl_ms, once, has_response, due_at, finished_at, expires_at, tenant, name)
+VALUES (?1, ?2, 1, 1, ?3, ?3, 60000, 0, ?4, iif(?2, NULL, ?3), iif(?2 > 2, ?3, NULL), iif(?2 > 2, ?3 + 60000, NULL), '', ?5)
+"""
+OLD_REQUEST = """
+INSERT INTO requests (id, created_at, owner, host, priority, body_size, request, body)
+VALUES ((SELECT max(id) FROM tasks), ?, '', '127.0.0.1', 5, 4, ?, 'body')
+"""
+
+
+def old_file(path: Path, version: int, lab: Lab) -> list[str]:
+    """A file as a htq of that schema left it: one task that is over, two that are queued, of one name once, and a scheduled one."""
+    prepare(path)
+    db = apsw.Connection(str(path))
+    db.pragma("auto_vacuum", "incremental")
+    for script in MIGRATIONS[:version]:
+        db.execute(script)
+    db.pragma("user_version", version)
+    db.pragma("application_id", APPLICATION_ID)
+    db.execute("INSERT INTO queues (name, scheduled, queued) VALUES ('q', 1, 2)")
+    db.execute("INSERT INTO lanes (queue, key, queued, tasks) VALUES (1, 'k', 2, 4)")
+    uuids = [lab.chance.uuid() for _ in range(4)]
+    states: tuple[State, ...] = ("success", "queued", "queued", "scheduled")
+    for uuid, state, name in zip(uuids, states, (None, None, "n", None), strict=True):
+        at = lab.now + (60_000 if state == "scheduled" else 0)
+        db.execute(OLD_TASK, (key_of(uuid), CODES[state], at, state == "success", name))
+        db.execute(OLD_REQUEST, (at, encode(request())))
+    record = AttemptRecord(attempt=1, session="s", claimed_at=lab.now)
+    values = (b"s" * 16, encode(record), encode(answer(lab.now)))
+    db.execute("INSERT INTO results (id, session, answer, record, response) VALUES (1, ?, 0, ?, ?)", values)
+    if version > 1:
+        db.execute("INSERT INTO queue_settings VALUES ('without', ?)", (encode(QueueSettings()),))
+    db.close()
+    return uuids
+
+
 @pytest.mark.parametrize("version", range(1, len(MIGRATIONS)))
-async def test_older_file_is_brought_up_with_its_tasks(
-    version: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_older_file_is_brought_up_with_its_tasks(version: int, tmp_path: Path) -> None:
     """A file of schema `version`, made by the scripts of its time."""
     path = tmp_path / "old.db"
     lab = a_lab(path)
-    with monkeypatch.context() as patch:
-        patch.setattr(schema, "MIGRATIONS", MIGRATIONS[:version])
-        await lab.open()
-        over, waiting = await lab.final(), await lab.enqueue(queue="q")
-        await lab.opened.pop().close()
-    assert layout_of(path)[0] == version
+    over, waiting, named, later = old_file(path, version, lab)
     await lab.open()
     try:
-        assert [await lab.state(uuid) for uuid in (over, waiting)] == ["success", "queued"]
-        assert (await (await lab.worker()).claim_one()).uuid == waiting
-        settings = QueueSettings(stop=StopPolicy(delete=False))
-        await lab.store.put_queue("q", settings)
-        assert await lab.store.queues() == {"q": settings}
+        assert [await lab.state(uuid) for uuid in (over, waiting, named, later)] == [
+            "success",
+            "queued",
+            "queued",
+            "scheduled",
+        ]
+        worker = await lab.worker()
+        assert (await worker.claim_one()).uuid == waiting
+        await lab.store.put_queue("q", QueueSettings(concurrency=1))
+        (successor,) = await lab.store.enqueue([lab.task(name="n", queue="q", key="k", group="g")])
+        assert successor.superseded == (named,)
+        assert await worker.claim() == []
+        lab.clock.advance(60)
+        assert (await lab.store.promote(10)).promoted == 1
+        assert await lab.store.retry([over]) == ["queued"]
+        assert [attempt.attempt for attempt in await lab.store.attempts(over)] == [1]
+        assert set(await lab.store.queues()) == ({"q", "without"} if version > 1 else {"q"})
+        assert counts_of(await lab.store.stats()) == recount(await lab.everything())
     finally:
         await lab.close()
     fresh = a_store(tmp_path / "fresh.db")
     await fresh.open()
     await fresh.close()
     assert layout_of(path) == layout_of(tmp_path / "fresh.db")
+
+
+async def test_tasks_of_an_older_file_are_ranked_by_their_coming(tmp_path: Path) -> None:
+    """What came before there were ranks is ranked in the order in which it came."""
+    path = tmp_path / "old.db"
+    lab = a_lab(path)
+    _, _, named, _ = old_file(path, 2, lab)
+    await lab.open()
+    try:
+        (after,) = await lab.store.enqueue([lab.task(name="n", on_conflict="queue_after")])
+        (existing,) = await lab.store.enqueue([lab.task(name="n", on_conflict="return_existing")])
+        assert (existing.uuid, await lab.state(after.uuid), await lab.state(named)) == (
+            after.uuid,
+            "scheduled",
+            "queued",
+        )
+    finally:
+        await lab.close()
 
 
 async def test_newer_schema_is_refused_with_a_sentence(tmp_path: Path) -> None:

@@ -8,12 +8,25 @@ from pathlib import Path
 import apsw
 import pytest
 
-from htq.stores.base import Cancel
-from htq.stores.sqlite import SqliteStore, claims, finishes, tasks_in, upkeep
+from htq.stores.base import Cancel, QueueSettings
+from htq.stores.sqlite import (
+    SqliteStore,
+    claims,
+    counters,
+    expiry,
+    finishes,
+    names,
+    schedules,
+    taking,
+    tasks_in,
+    upkeep,
+)
 from htq.stores.sqlite.connection import connect, prepare
+from htq.stores.sqlite.schema import PARKED
 from htq.stores.sqlite.step import Step
 from htq.stores.sqlite.turns import LaneTurn, deal, split
 from htq.words.clock import Chance
+from htq.words.limits import LaneLimits, Rate
 from stores.conformance.lab import Lab
 from support.clock import ManualClock
 
@@ -103,6 +116,113 @@ async def test_lanes_and_queues_go_with_the_last_task_that_names_them(lab: Lab) 
     assert await lab.store._write(left) == (1, 1)
     assert await lab.store.forget(2) == 1
     assert await lab.store._write(left) == (0, 0)
+
+
+async def next_at(lab: Lab, queue: str = "default") -> int:
+    """When a queue may have something to give, as its row says, in milliseconds from now."""
+    assert isinstance(lab.store, SqliteStore)
+    sql = "SELECT next_at FROM queues WHERE name = ?"
+    found: int = await lab.store._write(lambda step: step.db.execute(sql, (queue,)).get)
+    return -(-found // 1000) - lab.now
+
+
+async def in_reach(lab: Lab) -> int:
+    """Lanes that a claim would read."""
+    assert isinstance(lab.store, SqliteStore)
+    bound = lab.now * 1000 + 1000
+    return len(await lab.store._write(lambda step: step.rows(taking._READY_LANES, (1, bound, 1000))))
+
+
+RARELY = LaneLimits(rate=(Rate(1, 10.0),))
+
+
+async def test_lanes_that_wait_are_out_of_reach_and_so_is_their_queue(lab: Lab) -> None:
+    """lanes.md: blocked lanes cost nothing, however many; a queue of which all the lanes wait neither."""
+    await lab.store.put_queue("default", QueueSettings(per_key=RARELY))
+    for _ in range(2):
+        await lab.store.enqueue([lab.task(key=f"k{number}") for number in range(50)])
+    worker = await lab.worker(lease=1000.0)
+    assert await in_reach(lab) == 50
+    assert len(await worker.claim(1000)) == 50
+    assert await in_reach(lab) == 0
+    assert 9_990 < await next_at(lab) <= 10_000
+    await lab.enqueue(key="another")
+    assert await in_reach(lab) == 1
+    assert await next_at(lab) <= 0
+    assert len(await worker.claim(1000)) == 1
+    assert await next_at(lab) > 9_000
+
+
+async def test_queue_whose_lanes_are_full_is_parked_until_one_of_them_is_not(lab: Lab) -> None:
+    """lanes.md: a full lane is not in the index; a `finish` that takes it below its cap brings it and its queue back."""
+    await lab.store.put_queue("default", QueueSettings(per_key=LaneLimits(concurrency=1)))
+    for _ in range(2):
+        await lab.store.enqueue([lab.task(key=f"k{number}") for number in range(5)])
+    worker = await lab.worker()
+    claims = await worker.claim(100)
+    assert (len(claims), await in_reach(lab)) == (5, 0)
+    assert await next_at(lab) + lab.now == -(-PARKED // 1000)
+    await worker.succeed(claims[0])
+    assert await in_reach(lab) == 1
+    assert await next_at(lab) <= 0
+
+
+async def test_queue_whose_lanes_are_full_tells_its_oldest_all_the_same(lab: Lab) -> None:
+    await lab.store.put_queue("default", QueueSettings(per_key=LaneLimits(concurrency=0)))
+    await lab.enqueue()
+    (queue,) = await lab.store.stats()
+    assert queue.oldest_queued_at == lab.now
+
+
+async def test_claim_leaves_what_is_too_much_to_look_at_to_the_next(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After a setting has changed all lanes may be shut: no claim takes for ever, and the next one goes on at once."""
+    await lab.store.put_queue("default", QueueSettings(per_key=RARELY))
+    for _ in range(2):
+        await lab.store.enqueue([lab.task(key=f"k{number}") for number in range(40)])
+    worker = await lab.worker(lease=1000.0)
+    assert len(await worker.claim(1000)) == 40
+    monkeypatch.setattr(taking, "_LANES_AT_ONCE", 8)
+    monkeypatch.setattr(claims, "_ROUNDS", 2)
+    await lab.store.put_queue("default", QueueSettings(per_key=RARELY, concurrency=1000))
+    assert await in_reach(lab) == 0
+    await lab.store.put_queue("default", QueueSettings(per_key=LaneLimits(rate=(Rate(1, 10.0), Rate(5, 10.0)))))
+    assert await in_reach(lab) == 40
+    looks = 0
+    while (again_at := (await worker.look(4)).again_at) == lab.now + 1:
+        looks += 1
+    assert looks > 1
+    assert again_at == lab.now + 10_000
+    assert await in_reach(lab) == 0
+
+
+async def test_lane_outlives_its_tasks_while_it_has_something_to_remember(lab: Lab) -> None:
+    assert isinstance(lab.store, SqliteStore)
+    await lab.store.put_queue("default", QueueSettings(per_key=LaneLimits(rate=(Rate(1, 100.0),))))
+    await lab.store.put_lane("default", "own", LaneLimits(weight=2), None)
+    await lab.final(key="spent", result_ttl=1.0)
+    lab.clock.advance(2)
+    assert await lab.store.forget(10) == 1
+    keys = "SELECT key FROM lanes ORDER BY key"
+    assert await lab.store._write(lambda step: step.rows(keys, ())) == [("own",), ("spent",)]
+    lab.clock.advance(200)
+    assert await lab.store.forget(10) == 0
+    assert await lab.store._write(lambda step: step.rows(keys, ())) == [("own",)]
+    assert await lab.store.delete_queue("default")
+    assert await lab.store.forget(10) == 0
+    assert await lab.store._write(lambda step: step.rows(keys, ())) == []
+    assert await lab.store._write(lambda step: step.rows("SELECT name FROM queues", ())) == []
+
+
+async def test_clock_that_was_set_back_shuts_nothing_for_ever(lab: Lab) -> None:
+    """Turns run ahead of such a clock. What is paused by its time is looked at once, not over and over."""
+    await lab.enqueue_many(3)
+    worker = await lab.worker(lease=1e6)
+    assert len(await worker.claim(1)) == 1
+    lab.clock.advance(-3600)
+    await lab.store.pause_queue("default", lab.now + 5000)
+    assert await worker.claim(1) == []
+    await lab.store.pause_queue("default", None)
+    assert len(await worker.claim(10)) == 2
 
 
 DAMAGED = [b"\xc1", b"\x81\xa3url\xa1\xff"]
@@ -204,14 +324,24 @@ def test_split_gives_each_queue_its_turn(waiting: list[int], slots: int, takes: 
     "sql",
     [
         claims._READY_QUEUES,
-        claims._READY_LANES,
-        claims._FIRST_TASKS,
+        claims._NEXT_QUEUE,
+        claims._NEXT_LANE,
+        taking._READY_LANES,
+        taking._FIRST_TASKS,
         claims._AGAIN.replace("ORDER BY t.lane, t.ord, t.uuid", ""),
-        claims._CLAIM + "(?, ?, ?, ?)",
-        claims._TURN,
+        taking._CLAIM + "(?, ?, ?, ?)",
+        taking._TURN,
         finishes._FENCE,
         finishes._DONE + "(?, ?, ?, ?)",
         tasks_in._KNOWN + "(?, ?, ?, ?)",
+        counters._COUNT_LANE,
+        counters._COUNT_QUEUE,
+        counters._LOOK_AT_QUEUE,
+        names._ALIVE,
+        names._LATEST,
+        names._TAKEN,
+        expiry._ENDING,
+        schedules._DUE,
         upkeep._DUE,
         upkeep._EXPIRED,
         upkeep._HELD,
@@ -228,5 +358,6 @@ def test_hot_statement_goes_along_an_index_and_sorts_nothing(sql: str, tmp_path:
     finally:
         db.close()
     assert not [line for line in plan if "TEMP B-TREE" in str(line)]
-    scans = [line for line in plan if str(line).startswith("SCAN") and "queues_ready" not in str(line)]
+    # `turns` has one row, and the ready queues are all that is in their index.
+    scans = [line for line in plan if re.match(r"SCAN (?!turns$|.*queues_ready)", str(line))]
     assert not scans

@@ -4,7 +4,7 @@ import asyncio
 import math
 import uuid
 
-from htq.words.clock import Chance, SystemClock, first_of, wait_for
+from htq.words.clock import Chance, SystemClock, derived_uuid, first_of, wait_for
 from support.clock import ManualClock
 
 
@@ -51,6 +51,21 @@ def test_uuids_of_two_processes_differ() -> None:
     clock = ManualClock()
     first, second = Chance(clock), Chance(clock)
     assert not {first.uuid() for _ in range(1000)} & {second.uuid() for _ in range(1000)}
+
+
+def test_derived_uuid_is_a_version_7_of_its_time() -> None:
+    for number in range(200):
+        made = uuid.UUID(derived_uuid(1_800_000_000_000 + number, "schedule", str(number)))
+        assert (made.version, made.variant) == (7, uuid.RFC_4122)
+        assert made.int >> 80 == 1_800_000_000_000 + number
+        assert str(made) == derived_uuid(1_800_000_000_000 + number, "schedule", str(number))
+
+
+def test_derived_uuid_is_the_same_for_the_same_parts_and_for_no_others() -> None:
+    parts = [("a", "b"), ("ab",), ("a", "", "b"), ("b", "a"), ("a",), ("",), (), ("a", "b\U0001f600")]
+    made = {derived_uuid(1_800_000_000_000, *one) for one in parts}
+    assert made == {derived_uuid(1_800_000_000_000, *one) for one in parts}
+    assert len(made) == len({one[15:] for one in made}) == len(parts) - 1, "no part is as good as an empty one"
 
 
 def test_seed_gives_the_same_chance_again() -> None:

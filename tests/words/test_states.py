@@ -34,8 +34,11 @@ def test_no_row_is_empty_on_both_sides() -> None:
 
 
 def test_one_verb_has_one_row_for_a_source() -> None:
-    pairs = [(row.verb, source) for row in TRANSITIONS for source in row.sources or {None}]
+    """But for `expire`, which ends a task in two ways: by `start_by` and by `deadline`."""
+    pairs = [(row.verb, source) for row in TRANSITIONS for source in row.sources or {None} if row.verb != "expire"]
     assert len(pairs) == len(set(pairs))
+    ends = [row.targets for row in TRANSITIONS if row.verb == "expire" and "queued" in row.sources]
+    assert ends == [{"timeout"}, {"canceled"}]
 
 
 def test_every_state_can_be_reached_from_an_enqueue() -> None:
@@ -63,11 +66,18 @@ def test_every_state_can_come_to_an_end() -> None:
     assert ending == set(STATES)
 
 
-def test_final_state_changes_by_cancel_and_forget_alone() -> None:
+def test_final_state_changes_by_cancel_retry_and_forget_alone() -> None:
+    """A final status never changes, except by an explicit cancel or retry."""
     for row in TRANSITIONS:
-        if row.sources & FINAL and row.verb not in ("cancel", "forget"):
+        if row.sources & FINAL and row.verb not in ("cancel", "retry", "forget"):
             assert row.verb == "delete_response"
             assert row.sources == row.targets == FINAL
+
+
+def test_canceled_task_is_never_retried() -> None:
+    (row,) = [row for row in TRANSITIONS if row.verb == "retry"]
+    assert row.sources == FINAL - {"canceled"}
+    assert row.targets <= LIVE - {"pending"}
 
 
 def test_nothing_leaves_canceled_but_by_forget() -> None:
@@ -78,12 +88,18 @@ def test_nothing_leaves_canceled_but_by_forget() -> None:
 
 def test_every_way_out_of_pending_leads_to_canceled_once_a_cancel_is_on_record() -> None:
     for row in TRANSITIONS:
-        if "pending" in row.sources and row.verb != "cancel":
+        if "pending" in row.sources and row.targets != {"pending"}:
             assert row.canceled_to == "canceled", row.verb
 
 
+def test_deadline_is_a_cancel_and_leaves_pending_to_its_session() -> None:
+    rows = {verb: [row for row in TRANSITIONS if row.verb == verb] for verb in ("cancel", "expire")}
+    for verb in rows:
+        assert [row.targets for row in rows[verb] if "pending" in row.sources] == [{"pending"}]
+
+
 def test_only_queued_tasks_are_claimed() -> None:
-    (row,) = [row for row in TRANSITIONS if "pending" in row.targets and row.verb != "cancel"]
+    (row,) = [row for row in TRANSITIONS if "pending" in row.targets and "pending" not in row.sources]
     assert row.verb == "claim"
     assert row.sources == {"queued"}
 

@@ -14,6 +14,7 @@ from htq.policy.settings import (
     SETTINGS,
     Command,
     LogSettings,
+    Secret,
     ServerSettings,
     Setting,
     Settings,
@@ -150,7 +151,8 @@ def _read_layer(layer: _Layer) -> dict[str, Any]:
         try:
             values[name] = _read(setting, raw)
         except ValueError as error:
-            raise ConfigError(f"{layer.spell(setting)}: {error}") from None
+            shown = "its value can't be read" if setting.about.secret else error
+            raise ConfigError(f"{layer.spell(setting)}: {shown}") from None
     if "redis" in values:
         if "store" in values:
             raise ConfigError(
@@ -174,6 +176,8 @@ def _read(setting: Setting, raw: Any) -> Any:
         raise ValueError(f"{raw} is too small: at least {show(low)}")
     if high is not None and value > high:
         raise ValueError(f"{raw} is too large: at most {show(high)}")
+    if setting.about.secret:
+        return tuple(map(Secret, value))
     if setting.name == "store" and value and not value.startswith(_STORE_SCHEMES):
         raise ValueError(f"{value!r} is no store: write sqlite:///<path>, redis://<host>:<port>/<db> or rediss://…")
     if setting.name == "redis" and "://" in value:
@@ -243,6 +247,14 @@ def _check_together(settings: Settings, command: Command) -> None:
             f"host {server.host!r} can be reached from other machines, and whoever reaches the port may send and cancel "
             "requests: add --insecure if that is meant"
         )
+    if worker.webhook_secrets:
+        from htq.policy.signing import signing_key
+
+        for secret in worker.webhook_secrets:
+            try:
+                signing_key(secret)
+            except ConfigError as error:
+                raise ConfigError(f"webhook_secrets: {error}") from None
     if worker.heartbeat * 5 > worker.lease:
         raise ConfigError(
             f"heartbeat {format_duration(worker.heartbeat)} is too slow for lease {format_duration(worker.lease)}: "

@@ -39,7 +39,7 @@ _RESERVED = frozenset(
 )
 _RESERVED_PREFIXES = ("proxy-", "htq-", "webhook-")
 _BODY_FIELDS = frozenset(("digest", "repr-digest", "expect", "range"))
-_CREDENTIALS = frozenset(("authorization", "cookie"))
+_CREDENTIALS = frozenset(("authorization", "cookie", "webhook-signature"))
 _CREDENTIAL_ENDINGS = ("-key", "-token", "-secret")
 _AGENT = ("User-Agent", f"htq/{__version__}")
 
@@ -70,7 +70,7 @@ def check_headers(given: Iterable[tuple[str, str]], pointer: str = "/headers") -
             raise InvalidField("A header's name is made of letters, digits and hyphens.", _child(pointer, name))
         if is_reserved(name):
             raise InvalidField(
-                f"{name} can't be set: framing, hop-by-hop and HTQ-* headers are the sender's own.",
+                f"{name} can't be set: framing, hop-by-hop, HTQ-* and Webhook-* headers are the sender's own.",
                 _child(pointer, name),
             )
         if not _VALUE.fullmatch(value):

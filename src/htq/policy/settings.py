@@ -18,6 +18,7 @@ __all__ = [
     "Kind",
     "LogFormat",
     "LogSettings",
+    "Secret",
     "ServerSettings",
     "Setting",
     "Settings",
@@ -48,6 +49,17 @@ class About(NamedTuple):
     high: float | None = None
     bare: str | None = None
     """What the flag means when it stands alone; None: it needs a value."""
+    secret: bool = False
+    """Whether its value is never shown, in no message either."""
+
+
+class Secret(str):
+    """Text that stands in no trace and no log of what holds it."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "[secret]"
 
 
 class StoreSettings(NamedTuple):
@@ -105,6 +117,10 @@ class ServerSettings(NamedTuple):
         float,
         About("For how long a finished request is kept", _SERVER, "<duration>", 1, 10 * 365 * 86400),
     ] = 7 * 86400.0
+    idempotency_window: Annotated[
+        float,
+        About("For how long an Idempotency-Key is known", _SERVER, "<duration>", 1, 365 * 86400),
+    ] = 86400.0
     cancel_delete: Annotated[
         CancelDelete,
         About("Which canceled requests are followed by a DELETE to their target: all, only POSTs, or none", _SERVER),
@@ -130,6 +146,17 @@ class WorkerSettings(NamedTuple):
         float,
         About("How long a stop waits for the requests in flight", _WORKER, "<duration>", 0, 86400),
     ] = 30.0
+    webhook_secrets: Annotated[
+        tuple[str, ...],
+        About(
+            "Secrets that callbacks are signed with: whsec_ and the base64 of 24 to 64 random bytes. Each gives a signature, so "
+            "give the old one and the new one while you change them. A flag is seen by others on the machine: set the variable, or "
+            "the key in the file",
+            _WORKER,
+            "<secret>,…",
+            secret=True,
+        ),
+    ] = ()
 
 
 class LogSettings(NamedTuple):

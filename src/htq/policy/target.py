@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from htq.words.errors import InvalidField
 
-__all__ = ["MAX_URL", "Target", "parse_target"]
+__all__ = ["MAX_URL", "Target", "parse_target", "with_uuid"]
 
 MAX_URL = 8190
 """Characters of a URL: what the common servers take in a request line."""
@@ -26,6 +26,7 @@ _SHAPE = re.compile(
     r"(?P<rest>[/?][!-~]*)?",
     re.IGNORECASE | re.ASCII,
 )
+_PATH_OR_QUERY = re.compile("[/?]")
 _LABEL = re.compile(r"[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?", re.ASCII)
 # The WHATWG URL standard's "ends in a number": such a host means an IPv4 address to some resolver.
 _NUMBER = re.compile(r"[0-9]+|0x[0-9a-f]*", re.ASCII)
@@ -66,6 +67,14 @@ def parse_target(url: str) -> Target:
     shown = f"[{host}]" if ":" in host else host
     authority = shown if port == _DEFAULT_PORTS[scheme] else f"{shown}:{port}"
     return Target(scheme, host, port, rest, f"{scheme}://{authority}", authority, address)
+
+
+def with_uuid(url: str, uuid: str) -> str:
+    """`{uuid}` filled in where it stands in path or query: the caller can't know it beforehand. Other braces are his own."""
+    scheme, separator, rest = url.partition("://")
+    found = _PATH_OR_QUERY.search(rest)
+    at = found.start() if found is not None else len(rest)
+    return scheme + separator + rest[:at] + rest[at:].replace("{uuid}", uuid)
 
 
 def _host(given: str) -> tuple[str, str | None]:

@@ -5,12 +5,13 @@ the other.
 """
 
 import asyncio
+import hashlib
 import random
 import time
 from collections.abc import Coroutine
 from typing import Any, Protocol
 
-__all__ = ["Chance", "Clock", "SystemClock", "first_of", "wait_for"]
+__all__ = ["Chance", "Clock", "SystemClock", "derived_uuid", "first_of", "wait_for"]
 
 # Linux counts suspended time in CLOCK_BOOTTIME and not in CLOCK_MONOTONIC: a lease must run out while a laptop sleeps.
 _STEADY = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
@@ -94,6 +95,14 @@ class Chance:
     def below(self, seconds: float) -> float:
         """Full jitter: anything from 0 to `seconds`."""
         return seconds * self._jitter.random()
+
+
+def derived_uuid(at_ms: int, *parts: str) -> str:
+    """A UUIDv7 of the time `at_ms` that is always the same for the same `parts`: so that two who make one task make the same."""
+    digest = hashlib.blake2b("\0".join(parts).encode(), digest_size=10).hexdigest()
+    variant = "89ab"[int(digest[3], 16) & 3]
+    digits = f"{at_ms:012x}7{digest[:3]}{variant}{digest[4:19]}"
+    return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
 
 
 async def wait_for(event: asyncio.Event, seconds: float, clock: Clock) -> bool:

@@ -4,11 +4,14 @@ HtqError
 ├── RequestError              the caller asked for something that can't be
 │   ├── Malformed             400  not JSON, a broken query or header
 │   ├── InvalidField          422  a field is missing, unknown or has a bad value: `pointer` says which
+│   ├── KeyReused             422  an Idempotency-Key came before with another request
+│   ├── BatchRefused          422  nothing of an atomic batch was taken: `items` says which ones can't be
 │   ├── TooLarge              413
 │   ├── UnsupportedMedia      415
 │   ├── NotFound              404  no such task, response or page
 │   ├── NotAllowed            405  `allow` says what is
 │   ├── Conflict              409
+│   ├── PreconditionFailed    412  it has changed since the caller looked
 │   └── Overloaded            503  a bound of this server is reached: nothing was done; `retry_after` seconds
 ├── StoreError
 │   ├── StoreUnavailable      503  away, frozen, full or too slow; `retry_after` seconds
@@ -18,17 +21,22 @@ HtqError
 └── SendError                 an exchange failed; `reason` is a word of `htq.words.reasons`
 """
 
+from collections.abc import Sequence
+
 from htq.words.reasons import Reason
 
 __all__ = [
+    "BatchRefused",
     "ConfigError",
     "Conflict",
     "HtqError",
     "InvalidField",
+    "KeyReused",
     "Malformed",
     "NotAllowed",
     "NotFound",
     "Overloaded",
+    "PreconditionFailed",
     "RequestError",
     "SendError",
     "SessionLost",
@@ -60,6 +68,18 @@ class InvalidField(RequestError):
         self.pointer = pointer
 
 
+class KeyReused(RequestError):
+    """The same Idempotency-Key, and not the same request."""
+
+
+class BatchRefused(RequestError):
+    """Nothing of a batch was taken, since it was to be taken whole. `items` are the places of the bad ones, each with its error."""
+
+    def __init__(self, detail: str, items: Sequence[tuple[int, RequestError]]) -> None:
+        super().__init__(detail)
+        self.items = items
+
+
 class TooLarge(RequestError):
     """More bytes than the limit that the detail names."""
 
@@ -81,7 +101,15 @@ class NotAllowed(RequestError):
 
 
 class Conflict(RequestError):
-    """The task's state does not admit what was asked."""
+    """The state of things does not admit what was asked. `uuid` is that of another task that stands in the way, if one does."""
+
+    def __init__(self, detail: str, uuid: str | None = None) -> None:
+        super().__init__(detail)
+        self.uuid = uuid
+
+
+class PreconditionFailed(RequestError):
+    """What was asked was asked of an earlier version."""
 
 
 class Overloaded(RequestError):

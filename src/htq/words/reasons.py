@@ -23,12 +23,13 @@ Reason = Literal[
     "protocol",
     "too_large",
     "redirects",
+    "status",
 ]
 
 REASONS: Final[dict[Reason, str]] = {
     "expired": "it could not start before `start_by`",
     "interrupted": "its worker stopped or died with the request on the wire",
-    "deadline": "its whole life was over",
+    "deadline": "it had not ended by its `deadline`",
     "superseded": "a newer request took its `id`",
     "canceled": "somebody asked for it to stop",
     "internal": "a defect of htq's own; the worker's log has its trace",
@@ -44,5 +45,6 @@ REASONS: Final[dict[Reason, str]] = {
     "protocol": "what came back is not HTTP",
     "too_large": "the answer is larger than `max_response`",
     "redirects": "more redirects than the request asked to follow",
+    "status": "the answer's code is one that the retry policy takes for a failure",
 }
 """What each word means; a test holds the two lists together."""

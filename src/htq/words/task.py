@@ -9,7 +9,9 @@ from typing import Literal
 import msgspec
 
 from htq.words.attempt import Phase
+from htq.words.callback import Callback
 from htq.words.reasons import Reason
+from htq.words.retry import RetryPolicy
 from htq.words.states import State, Status, status_of
 from htq.words.stop import DeleteRecord, DeleteState, Proof
 
@@ -20,7 +22,9 @@ __all__ = [
     "DeleteState",
     "Delivery",
     "Headers",
+    "Idempotency",
     "NewTask",
+    "OnConflict",
     "Proof",
     "Request",
     "Response",
@@ -36,6 +40,10 @@ BodyKind = Literal["none", "text", "json", "bytes"]
 """How the caller gave the body: not at all, as a string, as an object or array, or as `data_base64`."""
 
 Delivery = Literal["at_least_once", "at_most_once"]
+
+OnConflict = Literal["cancel_previous", "return_existing", "reject", "queue_after"]
+"""What to do where a live task has the same `id`: cancel that one (the seed's); take that one in its place; refuse; wait until
+that one has ended."""
 
 
 class Timeouts(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -61,6 +69,8 @@ class StopPolicy(msgspec.Struct, frozen=True, omit_defaults=True):
     """Seconds from its first byte in which the request may end by itself."""
     on_timeout: bool = False
     """Whether an attempt that timed out is followed by it too."""
+    between: bool = False
+    """Whether a cancel between two attempts is followed by it, for the attempt that failed last."""
 
 
 class Request(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
@@ -77,6 +87,23 @@ class Request(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     max_response: int = 64 * 1024 * 1024
     """Bytes of the response's body, as it comes over the wire."""
     stop: StopPolicy = StopPolicy()
+    retry: RetryPolicy | None = None
+    """None: no attempt that reached its end is followed by another, and any answer is a `success` (the seed)."""
+    cost_from: dict[str, str] = {}
+    """By unit, where the answer says what the task has really cost: a JSON pointer (it begins with `/`) or a header's name."""
+    callback: Callback | None = None
+    signed: bool = False
+    """Whether each attempt is signed as Standard Webhooks say: callbacks are."""
+
+
+class Idempotency(msgspec.Struct, frozen=True):
+    """The caller's `Idempotency-Key`: the same key with the same request is the same task."""
+
+    key: str
+    fingerprint: bytes
+    """A digest of the request that it came with."""
+    keep_for: float
+    """Seconds for which the key is known."""
 
 
 class NewTask(msgspec.Struct, frozen=True, kw_only=True):
@@ -102,10 +129,22 @@ class NewTask(msgspec.Struct, frozen=True, kw_only=True):
     delivery: Delivery = "at_least_once"
     result_ttl: float = 7 * 86400.0
     """Seconds for which the final task is kept."""
+    start_by: int | None = None
+    """Past this time it is not begun any more: it ends in `timeout`, reason `expired`."""
+    deadline: int | None = None
+    """Past this time it is canceled, reason `deadline`, wherever it stands."""
+    cost: dict[str, float] = {}
+    """Units by name, for limits that count units."""
+    group: str | None = None
+    on_conflict: OnConflict = "cancel_previous"
+    """What becomes of it where a live task of the tenant has its `name`."""
+    idempotency: Idempotency | None = None
 
 
 class Response(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     """What came of a task: the target's response, or why there is none (`code` is None then, and `message` says why).
+
+    Where the retry policy takes a response for a failure, `message` says so, and why no other attempt followed.
 
     `body` holds the body where it is small enough to travel along, and is None where it lies beside (then
     `Store.read_body` gives its `body_size` bytes). A body is what came over the wire, never inflated.
@@ -151,6 +190,10 @@ class Task(msgspec.Struct, frozen=True, kw_only=True):
     labels: dict[str, str]
     delivery: Delivery
     result_ttl: float
+    start_by: int | None = None
+    deadline: int | None = None
+    cost: dict[str, float] = {}
+    group: str | None = None
     state: State
     reason: Reason | None
     version: int
@@ -161,6 +204,7 @@ class Task(msgspec.Struct, frozen=True, kw_only=True):
     attempt: int
     """Attempts begun. It only grows, and is the fence of every finish."""
     failures: int
+    """Attempts that failed and led to another: what its retry policy counts. A retry by hand begins anew."""
     crashes: int
     has_response: bool
     cancel: CancelRecord | None

@@ -8,6 +8,7 @@ import msgspec
 from htq.stores.base import (
     Canceled,
     Claim,
+    Claims,
     Done,
     Filter,
     Finished,
@@ -16,6 +17,7 @@ from htq.stores.base import (
     Outcome,
     QueueStats,
     Released,
+    Retry,
     SessionInfo,
     Stop,
     StopSettled,
@@ -23,7 +25,8 @@ from htq.stores.base import (
 )
 from htq.words.attempt import AttemptRecord, Phase
 from htq.words.clock import Chance, Clock
-from htq.words.states import STATES
+from htq.words.group import Group
+from htq.words.states import STATES, State
 from htq.words.task import DeleteState, NewTask, Proof, Request, Response, StopPolicy, Task, Timeouts
 from support.clock import ManualClock
 
@@ -39,13 +42,14 @@ __all__ = [
     "counts_of",
     "outcome",
     "recount",
+    "recount_groups",
     "request",
 ]
 
 Opener = Callable[[Clock, Chance], Store]
 """Makes one more store object, not opened yet, on the same store."""
 
-Result = Done | Released | Interrupted | Canceled
+Result = Done | Retry | Released | Interrupted | Canceled
 
 LEASE = 15.0
 INFO = SessionInfo(host="loopback", pid=1, threads=10, version="0")
@@ -100,6 +104,10 @@ class Worker:
         self.stops_seq = 0
 
     async def claim(self, limit: int = 100) -> list[Claim]:
+        return (await self.look(limit)).claims
+
+    async def look(self, limit: int = 100) -> Claims:
+        """As `claim`, with the time at which to look again."""
         self.seq += 1
         return await self.store.claim(self.session, self.seq, limit)
 
@@ -270,8 +278,16 @@ class Lab:
                 await self.store.responses(uuids),
                 [await self.store.attempts(uuid) for uuid in uuids],
                 await self.store.stats(),
+                await self.store.owed_callbacks(1000),
+                [await self.store.schedules(tenant) for tenant in sorted(self.tenants)],
+                await self.groups(tasks),
             )
         )
+
+    async def groups(self, tasks: Sequence[Task]) -> list[Group | None]:
+        """The groups of these tasks."""
+        names = sorted({(task.tenant, task.group) for task in tasks if task.group is not None})
+        return [await self.store.group(tenant, name) for tenant, name in names]
 
 
 def recount(tasks: Sequence[Task]) -> dict[str, tuple[int, int, int]]:
@@ -285,6 +301,16 @@ def recount(tasks: Sequence[Task]) -> dict[str, tuple[int, int, int]]:
             pending + (task.state == "pending"),
         )
     return {queue: count for queue, count in counts.items() if any(count)}
+
+
+def recount_groups(tasks: Sequence[Task]) -> list[dict[State, int]]:
+    """What the counts of `Lab.groups` should say, counted one by one."""
+    counts: dict[tuple[str, str], dict[State, int]] = {}
+    for task in tasks:
+        if task.group is not None:
+            group = counts.setdefault((task.tenant, task.group), {})
+            group[task.state] = group.get(task.state, 0) + 1
+    return [counts[at] for at in sorted(counts)]
 
 
 def counts_of(stats: Sequence[QueueStats]) -> dict[str, tuple[int, int, int]]:

@@ -40,11 +40,11 @@ async def test_same_seq_gives_the_same_claims_again(lab: Lab) -> None:
     """`claim`: The same `seq` as in the session's last call gives those of its claims again."""
     worker = await lab.worker()
     await lab.enqueue_many(5)
-    claims = await lab.store.claim(worker.session, 1, 3)
+    claims = (await lab.store.claim(worker.session, 1, 3)).claims
     lab.clock.advance(1)
-    again = await lab.store.claim(worker.session, 1, 3)
+    again = (await lab.store.claim(worker.session, 1, 3)).claims
     assert sorted(again, key=lambda claim: claim.uuid) == sorted(claims, key=lambda claim: claim.uuid)
-    rest = await lab.store.claim(worker.session, 2, 10)
+    rest = (await lab.store.claim(worker.session, 2, 10)).claims
     assert len(rest) == 2
     assert not {claim.uuid for claim in rest} & {claim.uuid for claim in claims}
 
@@ -58,31 +58,31 @@ async def test_same_seq_gives_only_what_is_still_pending_at_that_attempt(lab: La
     await worker.finish(handed_back, Released(), phase="claimed")
     heir = await lab.worker()
     assert (await heir.claim_one()).uuid == handed_back.uuid
-    assert [claim.uuid for claim in await lab.store.claim(worker.session, worker.seq, 3)] == [kept.uuid]
+    assert [claim.uuid for claim in (await lab.store.claim(worker.session, worker.seq, 3)).claims] == [kept.uuid]
 
 
 async def test_same_seq_gives_a_canceled_claim_again(lab: Lab) -> None:
     """A task whose cancel was requested is still pending at that attempt: its session must come to know that it has it."""
     worker, claim = await lab.pending()
     await lab.store.cancel([Cancel(claim.uuid)])
-    assert [again.uuid for again in await lab.store.claim(worker.session, worker.seq, 9)] == [claim.uuid]
+    assert [again.uuid for again in (await lab.store.claim(worker.session, worker.seq, 9)).claims] == [claim.uuid]
 
 
 async def test_same_seq_gives_large_bodies_by_size_again(lab: Lab) -> None:
     """`Claim`: `body` is None where `Store.read_body` must be asked for its `body_size` bytes."""
     worker = await lab.worker()
     await lab.enqueue(body=b"x" * 4097)
-    (claim,) = await lab.store.claim(worker.session, 1, 1)
+    (claim,) = (await lab.store.claim(worker.session, 1, 1)).claims
     assert (claim.body, claim.body_size) == (None, 4097)
-    assert await lab.store.claim(worker.session, 1, 1) == [claim]
+    assert (await lab.store.claim(worker.session, 1, 1)).claims == [claim]
 
 
 async def test_seq_of_one_session_means_nothing_to_another(lab: Lab) -> None:
     """`claim`: `seq` is the session's own."""
     first, second = await lab.worker(), await lab.worker()
     await lab.enqueue_many(2)
-    one = await lab.store.claim(first.session, 1, 1)
-    two = await lab.store.claim(second.session, 1, 1)
+    one = (await lab.store.claim(first.session, 1, 1)).claims
+    two = (await lab.store.claim(second.session, 1, 1)).claims
     assert {claim.uuid for claim in one}.isdisjoint(claim.uuid for claim in two)
 
 

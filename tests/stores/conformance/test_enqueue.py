@@ -2,7 +2,10 @@
 
 import pytest
 
+from htq.stores.base import Enqueued
+from htq.words.callback import Callback
 from htq.words.errors import HtqError
+from htq.words.retry import RetryPolicy
 from htq.words.task import Request, StopPolicy, Timeouts
 from stores.conformance.lab import Lab, request
 
@@ -25,7 +28,11 @@ async def test_task_keeps_every_field_it_came_with(lab: Lab) -> None:
         timeout_given=True,
         redirects=3,
         max_response=1000,
-        stop=StopPolicy(delete=False),
+        stop=StopPolicy(delete=False, between=True),
+        retry=RetryPolicy(max=3, delays=(0.5, 2.0), jitter=False, on=("5xx", "connect"), max_elapsed=60.0),
+        cost_from={"tokens": "/usage/total_tokens"},
+        callback=Callback(url="https://example.test/done", on=("error",), include="body", source="https://htq.test"),
+        signed=True,
     )
     task = lab.task(
         request=full,
@@ -40,12 +47,16 @@ async def test_task_keeps_every_field_it_came_with(lab: Lab) -> None:
         labels={"color": "blue", "size": "9"},
         delivery="at_most_once",
         result_ttl=12.5,
+        start_by=lab.now + 5000,
+        deadline=lab.now + 9000,
+        cost={"tokens": 1200.5, "": 0.0},
+        group="batch",
     )
     await lab.store.enqueue([task])
     stored = await lab.get(task.uuid)
     for field in (
         *("uuid", "request", "body", "tenant", "owner", "name", "queue", "key", "host", "priority", "labels"),
-        *("delivery", "result_ttl"),
+        *("delivery", "result_ttl", "start_by", "deadline", "cost", "group"),
     ):
         assert getattr(stored, field) == getattr(task, field), field
     assert stored.body_size == 8
@@ -99,7 +110,7 @@ async def test_uuid_twice_in_one_batch_is_one_task(lab: Lab) -> None:
     """`enqueue`: A uuid that is known is known again: also inside one batch."""
     task = lab.task()
     first, second = await lab.store.enqueue([task, task])
-    assert first == second == (task.uuid, ())
+    assert first == second == Enqueued(task.uuid)
     assert len(await lab.everything()) == 1
 
 
@@ -168,7 +179,7 @@ async def test_hostile_names_come_back_as_they_went_in(lab: Lab, field: str) -> 
 
 
 async def test_unknown_and_odd_uuids_are_not_found(lab: Lab) -> None:
-    """`get`, `states`, `responses`, `attempts`, `cancel`: None for an unknown uuid; no text is an error."""
+    """`get`, `states`, `responses`, `attempts`, `retry`, `run_now`: None for an unknown uuid; no text is an error."""
     uuid = await lab.enqueue()
     odd = ["", "x", "*", uuid.upper() + "0", "00000000-0000-0000-0000-000000000000", uuid[:-1], "é" * 36, "a\x00b"]
     assert await lab.store.get(odd) == [None] * len(odd)
@@ -176,6 +187,8 @@ async def test_unknown_and_odd_uuids_are_not_found(lab: Lab) -> None:
     assert await lab.store.responses(odd) == [None] * len(odd)
     assert await lab.store.delete_response(odd) == [False] * len(odd)
     assert [await lab.store.attempts(name) for name in odd] == [[]] * len(odd)
+    assert await lab.store.retry(odd) == [None] * len(odd)
+    assert await lab.store.run_now(odd) == [None] * len(odd)
 
 
 async def test_store_object_without_its_store_says_so_in_the_tree_of_errors(lab: Lab) -> None:

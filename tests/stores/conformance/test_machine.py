@@ -9,6 +9,7 @@ import os
 from collections.abc import Callable, Coroutine, Iterable
 from typing import Any, Literal, TypeVar
 
+import msgspec
 import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import Phase as Stage
@@ -24,17 +25,23 @@ from htq.stores.base import (
     Enqueued,
     Interrupted,
     Outcome,
+    OwedCallback,
+    Patch,
     Released,
+    Retry,
     StopSettled,
     Store,
 )
 from htq.words.attempt import Phase
+from htq.words.callback import Callback
 from htq.words.clock import Chance
 from htq.words.errors import SessionLost
+from htq.words.limits import FOREVER
 from htq.words.states import FINAL, LIVE, STATES, State
-from htq.words.task import DeleteState, NewTask
+from htq.words.task import DeleteState, Idempotency, NewTask, OnConflict
 from stores.conformance.lab import INFO, NO_DELETE, Opener, Result, answer, counts_of, outcome, request
-from stores.oracle import Oracle, View, is_row, view_of
+from stores.oracle import Oracle
+from stores.oracle_rows import View, is_row, leads, view_of
 from support.clock import ManualClock
 
 EXAMPLES = int(os.environ.get("HTQ_MACHINE_EXAMPLES", "60"))
@@ -45,7 +52,9 @@ ALL = 10_000
 ANSWERS_WITHIN = 30.0
 
 T = TypeVar("T")
-Kind = Literal["success", "error", "timeout", "released", "interrupted", "canceled"]
+Kind = Literal["success", "error", "timeout", "released", "interrupted", "canceled", "retry", "retry_between"]
+CALLBACK = Callback(url="http://127.0.0.1:9/done", on=("success", "timeout", "canceled"), source="http://127.0.0.1:9")
+GROUPS = ("g", "h")
 
 clients = st.integers(0, 1)
 picks = st.integers(0, 1 << 16)
@@ -109,14 +118,14 @@ class StoreMachine(RuleBasedStateMachine):
                 continue
             view = view_of(task)
             expected = self.oracle.view(uuid)
-            assert expected is not None, f"{uuid} should be gone"
+            assert expected is not None, f"{uuid} should not be there"
             if expected.delete is None:
                 expected = expected._replace(delete=view.delete)
             assert view == expected, f"{uuid} by {verbs}"
             if before is None:
                 assert uuid not in self.seen, f"{uuid} came back"
                 assert any(
-                    is_row(["enqueue"], None, first) and (first == view.state or is_row(verbs, first, view.state))
+                    is_row(["enqueue"], None, first) and (first == view.state or leads(verbs, first, view.state))
                     for first in STATES
                 ), f"{uuid} came in as {view.state}"
             else:
@@ -132,9 +141,9 @@ class StoreMachine(RuleBasedStateMachine):
         assert version > old_version, f"{uuid} changed and its version did not"
         assert new.attempt in (old.attempt, old.attempt + 1), "attempt only grows, one at a time"
         if old.state != new.state:
-            assert is_row(verbs, old.state, new.state), f"{uuid} went from {old.state} to {new.state} by {verbs}"
-        if old.state in FINAL and new.state != old.state:
-            assert new.state == "canceled", "a final state never changes but by cancel"
+            assert leads(verbs, old.state, new.state), f"{uuid} went from {old.state} to {new.state} by {verbs}"
+        if old.state in FINAL and new.state != old.state and "retry" not in verbs:
+            assert new.state == "canceled", "a final state never changes but by cancel and retry"
         if old.delete is not None:
             assert new.delete is not None, "a cancel is for ever"
             assert new.state in ("pending", "canceled")
@@ -143,9 +152,20 @@ class StoreMachine(RuleBasedStateMachine):
 
     def _judge_whole(self, store: Store) -> None:
         assert counts_of(self.run(store.stats())) == self.oracle.counts()
-        named = [task.new.name for task in self.oracle.tasks.values() if task.state in LIVE and not task.canceled]
-        names = [name for name in named if name is not None]
-        assert len(names) == len(set(names)), "one live task a name, at most"
+        assert sorted(self.run(store.owed_callbacks(ALL))) == sorted(self.oracle.owed)
+        for name in GROUPS:
+            group, told = self.run(store.group("", name)), self.oracle.groups.get(("", name))
+            assert (group is None) == (told is None), f"group {name}"
+            if group is not None and told is not None:
+                counts = {state: count for state, count in group.counts.items() if count}
+                assert counts == self.oracle.group_counts("", name)
+                assert (group.closed_at is not None, group.completed_at) == (told.is_closed, told.completed_at)
+        names = [
+            task.new.name
+            for task in self.oracle.tasks.values()
+            if task.state in LIVE and not task.canceled and not task.waits_for_end and task.new.name is not None
+        ]
+        assert len(names) == len(set(names)), "one live task a name, at most, and those that wait for its end"
 
     # --- what the rules pick from: mostly what can change, at times what can't any more ---
 
@@ -184,6 +204,14 @@ class StoreMachine(RuleBasedStateMachine):
         client=clients,
         count=st.integers(1, 4),
         name=st.sampled_from([None, "a", "a", "b"]),
+        on_conflict=st.sampled_from(
+            ["cancel_previous", "cancel_previous", "queue_after", "queue_after", "return_existing", "reject"]
+        ),
+        group=st.sampled_from([None, None, *GROUPS]),
+        key=st.sampled_from([None] * 8 + [Idempotency("i", b"1", 10.0), Idempotency("i", b"2", 10.0)]),
+        atomic=st.sampled_from([False, False, False, True]),
+        told=st.booleans(),
+        ends_in=st.sampled_from([(None, None)] * 5 + [(1950, None), (None, 1950), (None, 20_050)]),
         place=st.tuples(st.sampled_from(["p", "q"]), st.sampled_from(["k", "l"])),
         priority=st.sampled_from([0, 5, 9]),
         delay=st.sampled_from([None, None, None, 0, 3000, 20_000]),
@@ -197,6 +225,12 @@ class StoreMachine(RuleBasedStateMachine):
         client: int,
         count: int,
         name: str | None,
+        on_conflict: OnConflict,
+        group: str | None,
+        key: Idempotency | None,
+        atomic: bool,
+        told: bool,
+        ends_in: tuple[int | None, int | None],
         place: tuple[str, str],
         priority: int,
         delay: int | None,
@@ -205,27 +239,38 @@ class StoreMachine(RuleBasedStateMachine):
         ttl: float,
         again: bool,
     ) -> None:
+        now = self.clock.now_ms()
+        start_by, deadline = (None if seconds is None else now + seconds for seconds in ends_in)
+        asked = request() if delete else request(stop=NO_DELETE)
         tasks = [
             NewTask(
                 uuid=self.chance.uuid(),
-                request=request() if delete else request(stop=NO_DELETE),
+                request=msgspec.structs.replace(asked, callback=CALLBACK) if told else asked,
                 queue=place[0],
                 key=place[1],
                 host="h",
                 name=name,
                 priority=priority,
-                run_at=None if delay is None else self.clock.now_ms() + delay,
+                on_conflict=on_conflict,
+                group=group,
+                idempotency=key,
+                start_by=start_by,
+                deadline=deadline,
+                run_at=None if delay is None else now + delay,
                 delivery="at_most_once" if once else "at_least_once",
                 result_ttl=ttl,
             )
             for _ in range(count)
         ]
-        got = self.repeat(again, lambda: self.stores[client].enqueue(tasks))
-        assert got == self.oracle.enqueue(tasks)
+        got = self.repeat(
+            again and not _changes_its_repeat(tasks), lambda: self.stores[client].enqueue(tasks, atomic=atomic)
+        )
+        expected = self.oracle.enqueue(tasks, atomic=atomic)
+        assert [_sorted(item) for item in got] == [_sorted(item) for item in expected]
         self.uuids += (task.uuid for task in tasks)
         self.tasks += tasks
         self.enqueued += got
-        self.compare(client, "cancel")
+        self.compare(client, "cancel", "promote")
 
     @precondition(lambda self: self._held() or len(self.uuids) > 5)
     @rule(client=clients, pick=picks, reason=st.sampled_from([None, "why"]), again=twice)
@@ -235,7 +280,82 @@ class StoreMachine(RuleBasedStateMachine):
         cancels = [Cancel(uuid, reason)] * (1 + pick % 2)
         got = self.repeat(again, lambda: self.stores[client].cancel(cancels))
         assert got == [self.oracle.cancel(*wish) for wish in cancels]
-        self.compare(client, "cancel")
+        self.compare(client, "cancel", "promote")
+
+    # --- by hand, groups and callbacks ---
+
+    @precondition(lambda self: any(task.state in FINAL for task in self.oracle.tasks.values()))
+    @rule(client=clients, picked=st.lists(picks, min_size=1, max_size=2))
+    def retry(self, client: int, picked: list[int]) -> None:
+        ended = [uuid for uuid, task in self.oracle.tasks.items() if task.state in FINAL - {"canceled"}]
+        uuids = [self._pick(pick, ended, self.uuids) for pick in picked]
+        assert self.run(self.stores[client].retry(uuids)) == [self.oracle.retry(uuid) for uuid in uuids]
+        self.compare(client, "retry")
+
+    @precondition(lambda self: self.oracle.has_scheduled())
+    @rule(client=clients, pick=picks, again=twice)
+    def run_now(self, client: int, pick: int, again: bool) -> None:
+        scheduled = [uuid for uuid, task in self.oracle.tasks.items() if task.state == "scheduled"]
+        uuid = self._pick(pick, scheduled, self.uuids)
+        got = self.repeat(again, lambda: self.stores[client].run_now([uuid]))
+        assert got == [self.oracle.run_now(uuid)]
+        self.compare(client, "run_now")
+
+    @precondition(lambda self: any(task.state in ("scheduled", "queued") for task in self.oracle.tasks.values()))
+    @rule(
+        client=clients,
+        pick=picks,
+        priority=st.sampled_from([0, 9]),
+        delay=st.sampled_from([-1000, 0, 3000, 20_000]),
+        ends_in=st.sampled_from([(None, None), (None, None), (1950, None), (None, 1950)]),
+        stale=st.sampled_from([False, False, False, True]),
+    )
+    def patch(
+        self, client: int, pick: int, priority: int, delay: int, ends_in: tuple[int | None, int | None], stale: bool
+    ) -> None:
+        waiting = [uuid for uuid, task in self.oracle.tasks.items() if task.state in ("scheduled", "queued")]
+        uuid = self._pick(pick, waiting, self.uuids)
+        seen = self.seen[uuid]
+        now = self.clock.now_ms()
+        start_by, deadline = (None if seconds is None else now + seconds for seconds in ends_in)
+        patch = Patch(
+            request=self.oracle.tasks[uuid].new.request if seen is not None else request(),
+            priority=priority,
+            labels={},
+            run_at=now + delay,
+            start_by=start_by,
+            deadline=deadline,
+            result_ttl=1000.0 if seen is None else self.oracle.tasks[uuid].new.result_ttl,
+        )
+        version = 0 if seen is None else seen[1] - stale
+        got = self.run(self.stores[client].patch(uuid, patch, version))
+        assert got == self.oracle.patch(uuid, patch, is_current=not stale)
+        self.compare(client, "patch")
+
+    @precondition(lambda self: self._open_groups())
+    @rule(client=clients, pick=picks, callback=st.booleans(), close=st.booleans(), again=twice)
+    def put_group(self, client: int, pick: int, callback: bool, close: bool, again: bool) -> None:
+        """Of groups that have tasks: an empty one that is closed is soon gone."""
+        name = self._pick(pick, self._open_groups(), [])
+        store = self.stores[client]
+        self.repeat(again, lambda: store.put_group("", name, CALLBACK if callback else None, close=close))
+        self.oracle.put_group("", name, callback=callback, close=close)
+        self.compare(client)
+
+    def _open_groups(self) -> list[str]:
+        groups = self.oracle.groups.items()
+        return [name for (_, name), group in groups if not group.is_closed and self.oracle.group_counts("", name)]
+
+    @precondition(lambda self: self.oracle.owed)
+    @rule(client=clients, picked=st.lists(picks, min_size=1, max_size=3), again=twice)
+    def settle_callbacks(self, client: int, picked: list[int], again: bool) -> None:
+        """A closed group without tasks is kept for its callback alone, so it goes at once here."""
+        store = self.stores[client]
+        owed: list[OwedCallback] = [self.oracle.owed[pick % len(self.oracle.owed)] for pick in picked]
+        self.repeat(again, lambda: store.settle_callbacks(owed))
+        self.oracle.settle_callbacks(owed)
+        assert self.run(store.forget(ALL)) == self.oracle.forget()
+        self.compare(client, "forget")
 
     # --- sessions, claims, outcomes ---
 
@@ -285,19 +405,30 @@ class StoreMachine(RuleBasedStateMachine):
                 self.run(self.stores[client].claim(session, seqs[0] + 1, limit))
         else:
             seqs[0] += 1
-            claims = self.run(self.stores[client].claim(session, seqs[0], limit))
-            self.oracle.judge_claims(session, seqs[0], limit, claims)
-            self.claims += ((session, claim) for claim in claims)
+            self._claim(self.stores[client], session, limit)
             if again:
-                repeated = self.run(self.stores[1 - client].claim(session, seqs[0], limit))
-                self.oracle.judge_claims(session, seqs[0], limit, repeated)
-        self.compare(client, "claim")
+                self._claim(self.stores[1 - client], session, limit)
+        self.compare(client, "claim", "expire", "promote")
+
+    def _claim(self, store: Store, session: str, limit: int) -> None:
+        seq = self.seqs[session][0]
+        late = self.oracle.late("scheduled", "queued")
+        claims = self.run(store.claim(session, seq, limit)).claims
+        found = zip(late, self.run(store.states(late)), strict=True)
+        ended = {uuid for uuid, state in found if state is not None and state[0] in FINAL}
+        self.oracle.judge_claims(session, seq, limit, claims, ended)
+        self.claims += ((session, claim) for claim in claims if (session, claim) not in self.claims)
 
     @precondition(lambda self: self._held() or len(self.claims) > 10)
     @rule(
         client=clients,
         at=st.lists(picks, min_size=1, max_size=3),
-        kind=st.sampled_from(["success", "error", "timeout", "released", "interrupted", "interrupted", "canceled"]),
+        kind=st.sampled_from(
+            [
+                *("success", "error", "timeout", "released", "interrupted", "interrupted", "canceled"),
+                *("retry", "retry", "retry_between", "retry_between"),
+            ]
+        ),
         phase=st.sampled_from(["claimed", "sent", "sent", "finished"]),
         size=st.sampled_from([0, 5, 5000]),
         again=twice,
@@ -311,7 +442,7 @@ class StoreMachine(RuleBasedStateMachine):
         outcomes = [self._outcome(session, claim, kind, phase, size) for claim in claims]
         got = self.repeat(again, lambda: self.stores[client].finish(session, outcomes))
         assert got == [self.oracle.finish(session, one) for one in outcomes]
-        self.compare(client, "finish_done", "finish_released", "finish_interrupted", "promote")
+        self.compare(client, "finish_done", "finish_retry", "finish_released", "finish_interrupted", "promote")
 
     def _outcome(self, session: str, claim: Claim, kind: Kind, phase: Phase, size: int) -> Outcome:
         at = (session, claim.uuid, claim.attempt)
@@ -320,13 +451,16 @@ class StoreMachine(RuleBasedStateMachine):
             result: Result = Released()
             if kind == "success" or kind == "error" or kind == "timeout":
                 result, phase = Done(kind, answer(now, b"x" * size)), "finished" if phase == "claimed" else phase
+            elif kind == "retry" or kind == "retry_between":
+                result = Retry(now + {0: 0, 5: 3000, 5000: 20_000}[size], between=kind == "retry_between")
             elif kind == "interrupted":
                 result, phase = Interrupted(), "sent"
-            elif kind == "canceled" and self.oracle.tasks[claim.uuid].canceled:
+            elif kind == "canceled" and (task := self.oracle.tasks.get(claim.uuid)) is not None and task.canceled:
                 result = Canceled()
             else:
                 phase = "sent" if phase == "finished" else phase
-            self.outcomes[at] = outcome(claim, session, result, now, phase=phase, owes_stop=kind == "timeout")
+            owes_stop = kind == "timeout" or (isinstance(result, Retry) and size == 5)
+            self.outcomes[at] = outcome(claim, session, result, now, phase=phase, owes_stop=owes_stop)
         return self.outcomes[at]
 
     # --- stops ---
@@ -376,8 +510,15 @@ class StoreMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.oracle.has_scheduled())
     @rule(client=clients)
     def promote(self, client: int) -> None:
-        assert self.run(self.stores[client].promote(ALL)) == self.oracle.promote()
+        promoted, next_due_at = self.run(self.stores[client].promote(ALL))
+        assert (promoted, None if next_due_at == FOREVER else next_due_at) == self.oracle.promote()
         self.compare(client, "promote")
+
+    @precondition(lambda self: self.oracle.late(*LIVE))
+    @rule(client=clients)
+    def expire(self, client: int) -> None:
+        assert self.run(self.stores[client].expire(ALL)) == self.oracle.expire()
+        self.compare(client, "expire", "promote")
 
     @precondition(lambda self: self.oracle.has_to_reap())
     @rule(client=clients)
@@ -385,7 +526,7 @@ class StoreMachine(RuleBasedStateMachine):
         assert self.run(self.stores[client].reap(ALL)) == self.oracle.reap()
         self.compare(client, "reap", "promote")
 
-    @precondition(lambda self: self.oracle.has_expired())
+    @precondition(lambda self: self.oracle.has_to_forget())
     @rule(client=clients)
     def forget(self, client: int) -> None:
         assert self.run(self.stores[client].forget(ALL)) == self.oracle.forget()
@@ -408,9 +549,8 @@ class StoreMachine(RuleBasedStateMachine):
     def _claim_late(self, store: Store, pick: int) -> None:
         """A repeat with the last `seq`, some time later."""
         session, _ = self._pick(pick, self._held(), self.claims)
-        seq = self.seqs[session][0]
-        if self.oracle.is_alive(session) and self.oracle.sessions[session].seq == seq:
-            self.oracle.judge_claims(session, seq, 6, self.run(store.claim(session, seq, 6)))
+        if self.oracle.is_alive(session) and self.oracle.sessions[session].seq == self.seqs[session][0]:
+            self._claim(store, session, 6)
 
     def _steal_late(self, store: Store, pick: int) -> None:
         """A finish by a session that never had the attempt."""
@@ -432,6 +572,17 @@ class StoreMachine(RuleBasedStateMachine):
         assert self.run(store.delete_response([uuid])) == [self.oracle.delete_response(uuid)]
 
 
+def _changes_its_repeat(tasks: list[NewTask]) -> bool:
+    """What is `existing` leaves its key, and is `replayed` then."""
+    return any(task.idempotency is not None and task.on_conflict == "return_existing" for task in tasks)
+
+
+def _sorted(item: Enqueued) -> Enqueued:
+    """In which order several were superseded, nobody says."""
+    return item._replace(superseded=tuple(sorted(item.superseded)))
+
+
+@pytest.mark.timeout(5 * max(EXAMPLES, 60))
 def test_random_verbs_agree_with_the_oracle(kind: str, fresh: Callable[[bool], Opener]) -> None:
     """The table of `htq.words.states` and the contract's sentences, in any order, from two clients, without signals."""
 
@@ -460,6 +611,13 @@ def test_random_verbs_agree_with_the_oracle(kind: str, fresh: Callable[[bool], O
         (["reap"], "success", "error", False),
         (["cancel"], "success", "canceled", True),
         (["finish_done"], "canceled", "success", False),
+        (["finish_retry"], "pending", "scheduled", True),
+        (["finish_retry"], "pending", "canceled", True),
+        (["expire"], "queued", "timeout", True),
+        (["expire"], "pending", "timeout", False),
+        (["retry"], "error", "queued", True),
+        (["retry"], "canceled", "queued", False),
+        (["run_now"], "scheduled", "queued", True),
         (["enqueue"], None, "queued", True),
         (["enqueue"], None, "pending", False),
         (["forget"], "queued", None, False),

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from htq.stores.base import BLOCKED_FOR, Cancel, Canceled, Done, Interrupted
+from htq.stores.base import BLOCKED_FOR, Cancel, Canceled, Done, Enqueued, Interrupted
 from htq.words.attempt import Phase
 from htq.words.states import LIVE
 from stores.conformance.lab import NO_DELETE, Lab, answer, request
@@ -15,7 +15,7 @@ async def test_newer_task_supersedes_a_queued_one_and_is_not_blocked(lab: Lab) -
     old = await lab.enqueue(name="report")
     new = lab.task(name="report")
     (item,) = await lab.store.enqueue([new])
-    assert item == (new.uuid, (old,))
+    assert item == Enqueued(new.uuid, (old,))
     assert [await lab.state(uuid) for uuid in (old, new.uuid)] == ["canceled", "queued"]
     canceled = await lab.get(old)
     assert canceled.cancel is not None
@@ -33,7 +33,7 @@ async def test_final_task_is_not_superseded(lab: Lab) -> None:
     """`enqueue`: a *live* task of the tenant with that name."""
     old = await lab.final(name="report")
     new = lab.task(name="report")
-    assert await lab.store.enqueue([new]) == [(new.uuid, ())]
+    assert await lab.store.enqueue([new]) == [Enqueued(new.uuid)]
     assert [await lab.state(uuid) for uuid in (old, new.uuid)] == ["success", "queued"]
 
 
@@ -185,7 +185,7 @@ async def test_task_whose_cancel_was_requested_is_not_superseded(lab: Lab) -> No
     _, old = await lab.pending(name="report")
     await lab.store.cancel([Cancel(old.uuid, "enough")])
     new = lab.task(name="report")
-    assert await lab.store.enqueue([new]) == [(new.uuid, ())]
+    assert await lab.store.enqueue([new]) == [Enqueued(new.uuid)]
     task = await lab.get(old.uuid)
     assert task.cancel is not None
     assert task.cancel.reason == "enough"

@@ -129,8 +129,8 @@ async def test_no_stop_is_written_where_nothing_had_left(lab: Lab, phase: Phase)
 
 
 @pytest.mark.parametrize("result", [Released(), Interrupted(), Canceled()], ids=lambda result: type(result).__name__)
-async def test_only_done_owes_a_stop_for_a_timeout(lab: Lab, result: Result) -> None:
-    """`owes_stop`: with `Done`. What is handed back owes what it always owes."""
+async def test_what_is_handed_back_owes_no_stop_for_a_timeout(lab: Lab, result: Result) -> None:
+    """`owes_stop`: with `Done` or `Retry`. What is handed back owes what it always owes."""
     worker, claim = await lab.pending()
     await lab.store.finish(worker.session, [timed_out(lab, worker, claim, result)])
     owed = DeleteRecord("owed") if isinstance(result, Interrupted) else None

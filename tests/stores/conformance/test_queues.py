@@ -59,8 +59,8 @@ async def test_settings_need_no_tasks_and_outlive_them(lab: Lab) -> None:
     assert await lab.store.queues() == {"q": QUIET}
 
 
-async def test_store_does_not_look_inside(lab: Lab) -> None:
-    """`QueueSettings`: A store keeps it and does not look inside: a task brings the policy that it was given."""
+async def test_store_looks_at_the_limits_alone(lab: Lab) -> None:
+    """`QueueSettings`: A store looks at the limits, and keeps the rest: a task brings the policy that it was given."""
     await lab.store.put_queue("default", QUIET)
     _, claim = await lab.pending()
     await lab.store.cancel([Cancel(claim.uuid)])

@@ -70,7 +70,7 @@ async def test_list_is_the_tenants_own(lab: Lab) -> None:
     assert await lab.list_all(Filter(tenant="other")) == []
 
 
-@pytest.mark.parametrize("field", ["queue", "key", "host", "name"])
+@pytest.mark.parametrize("field", ["queue", "key", "host", "name", "group"])
 async def test_list_by_field(lab: Lab, field: str) -> None:
     """`Filter`: those that match every field that is given. Names are compared whole."""
 
@@ -268,3 +268,7 @@ async def test_empty_batches_are_answered_with_nothing(lab: Lab) -> None:
     assert await store.states([]) == []
     assert await store.responses([]) == []
     assert await store.delete_response([]) == []
+    assert await store.retry([]) == []
+    assert await store.run_now([]) == []
+    assert await store.fire([]) == []
+    await store.settle_callbacks([])

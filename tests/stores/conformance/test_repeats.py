@@ -2,11 +2,28 @@
 
 from collections.abc import Awaitable, Callable
 
+import msgspec
 import pytest
 
-from htq.stores.base import BodyRef, Cancel, Canceled, Done, Interrupted, Released, StopSettled
+from htq.stores.base import (
+    BodyRef,
+    Cancel,
+    Canceled,
+    Done,
+    Firing,
+    Interrupted,
+    Patch,
+    Released,
+    Retry,
+    StopSettled,
+)
+from htq.words.callback import Callback
+from htq.words.schedule import Schedule
 from htq.words.states import STATES
+from htq.words.task import Idempotency
 from stores.conformance.lab import NO_DELETE, Lab, answer, outcome, request
+
+CALLBACK = Callback(url="http://127.0.0.1:9/done", source="http://127.0.0.1:5000")
 
 Call = Callable[[], Awaitable[object]]
 
@@ -21,6 +38,30 @@ async def _enqueue_behind_an_exchange(lab: Lab) -> Call:
     await lab.pending(name="n")
     tasks = [lab.task(name="n")]
     return lambda: lab.store.enqueue(tasks)
+
+
+async def _enqueue_in_every_way(lab: Lab) -> Call:
+    await lab.enqueue(name="n", idempotency=Idempotency("known", b"f", 100.0))
+    await lab.store.put_group("", "closed", CALLBACK, close=True)
+    told = msgspec.structs.replace(request(), callback=CALLBACK)
+    tasks = [
+        lab.task(name="n", on_conflict="return_existing"),
+        lab.task(name="n", on_conflict="reject"),
+        lab.task(name="m", on_conflict="queue_after"),
+        lab.task(name="m", on_conflict="queue_after", group="g", request=told),
+        lab.task(idempotency=Idempotency("known", b"f", 100.0)),
+        lab.task(idempotency=Idempotency("known", b"other", 100.0)),
+        lab.task(idempotency=Idempotency("new", b"f", 100.0), group="g"),
+        lab.task(group="closed"),
+        lab.task(start_by=lab.now + 9000, deadline=lab.now + 9000, cost={"tokens": 5.0}),
+    ]
+    return lambda: lab.store.enqueue(tasks)
+
+
+async def _enqueue_refused_atomically(lab: Lab) -> Call:
+    await lab.enqueue(name="n")
+    tasks = [lab.task(name="m", group="g"), lab.task(name="n", on_conflict="reject")]
+    return lambda: lab.store.enqueue(tasks, atomic=True)
 
 
 async def _close_session(lab: Lab) -> Call:
@@ -68,6 +109,24 @@ async def _finish(lab: Lab) -> Call:
     return lambda: lab.store.finish(worker.session, outcomes)
 
 
+async def _finish_with_retries(lab: Lab) -> Call:
+    worker = await lab.worker()
+    told = msgspec.structs.replace(request(), callback=CALLBACK)
+    await lab.store.put_group("", "g", CALLBACK, close=False)
+    await lab.enqueue_many(4, group="g", request=told)
+    await lab.store.put_group("", "g", None, close=True)
+    first, second, third, fourth = await worker.claim(4)
+    await lab.store.cancel([Cancel(third.uuid)])
+    now = lab.now
+    outcomes = [
+        outcome(first, worker.session, Retry(now + 9000, between=True), now),
+        outcome(second, worker.session, Retry(now + 9000), now, phase="sent", owes_stop=True),
+        outcome(third, worker.session, Retry(now), now, phase="sent"),
+        outcome(fourth, worker.session, Done("error", answer(now), "status"), now),
+    ]
+    return lambda: lab.store.finish(worker.session, outcomes)
+
+
 async def _append_body(lab: Lab) -> Call:
     _, claim = await lab.pending()
     ref = BodyRef(claim.uuid, 1, "response")
@@ -105,18 +164,89 @@ async def _settle_stops(lab: Lab) -> Call:
     return lambda: lab.store.settle_stops(worker.session, settled)
 
 
+async def _run_now(lab: Lab) -> Call:
+    await lab.pending(name="n")
+    uuids = [await lab.enqueue(run_at=lab.now + 9000), await lab.enqueue(name="n"), await lab.final()]
+    return lambda: lab.store.run_now(uuids)
+
+
+async def _claim_of_what_is_overdue(lab: Lab) -> Call:
+    told = msgspec.structs.replace(request(), callback=CALLBACK)
+    await lab.enqueue(start_by=lab.now + 1000, request=told, group="g")
+    await lab.enqueue(deadline=lab.now + 1000, request=told, group="g")
+    await lab.enqueue_many(2)
+    worker = await lab.worker()
+    lab.clock.advance(2)
+    return lambda: lab.store.claim(worker.session, 1, 5)
+
+
+async def _put_group(lab: Lab) -> Call:
+    await lab.final(group="g")
+    return lambda: lab.store.put_group("", "g", CALLBACK, close=True)
+
+
+async def _settle_callbacks(lab: Lab) -> Call:
+    told = msgspec.structs.replace(request(), callback=CALLBACK)
+    await lab.final(request=told)
+    await lab.store.put_group("", "g", CALLBACK, close=True)
+    owed = await lab.store.owed_callbacks(10)
+    return lambda: lab.store.settle_callbacks(owed)
+
+
+async def _retry(lab: Lab) -> Call:
+    uuid = await lab.final("error", group="g")
+    return lambda: lab.store.retry([uuid])
+
+
+async def _patch(lab: Lab) -> Call:
+    task = await lab.get(await lab.enqueue())
+    patch = Patch(
+        request=task.request,
+        priority=9,
+        labels={"a": "1"},
+        run_at=lab.now + 9000,
+        start_by=None,
+        deadline=lab.now + 99_000,
+        result_ttl=1.0,
+    )
+    return lambda: lab.store.patch(task.uuid, patch, task.version)
+
+
+async def _fire(lab: Lab) -> Call:
+    put = Schedule(name="s", every=5.0, task=lab.task(uuid=""), created_at=lab.now, next_at=lab.now)
+    schedule = await lab.store.put_schedule(put)
+    firing = Firing("", "s", schedule.revision, lab.now, lab.now, lab.now + 5000, lab.task())
+    return lambda: lab.store.fire([firing])
+
+
+async def _delete_schedule(lab: Lab) -> Call:
+    await _fire(lab)
+    return lambda: lab.store.delete_schedule("", "s")
+
+
 VERBS = (
     _enqueue,
     _enqueue_behind_an_exchange,
+    _enqueue_in_every_way,
+    _enqueue_refused_atomically,
     _close_session,
     _heartbeat,
     _claim,
+    _claim_of_what_is_overdue,
     _finish,
+    _finish_with_retries,
+    _run_now,
+    _put_group,
+    _settle_callbacks,
     _append_body,
     _cancel,
     _claim_stops,
     _settle_stops,
 )
+
+
+ONCE = (_retry, _patch, _fire, _delete_schedule)
+"""Verbs whose repeat finds that it was done: it answers so, and changes nothing."""
 
 
 @pytest.mark.parametrize("prepare", VERBS, ids=lambda prepare: prepare.__name__.strip("_"))
@@ -133,7 +263,24 @@ async def test_verb_repeated_after_a_lost_reply_answers_as_before(
     assert await lab.snapshot() == before
 
 
-@pytest.mark.parametrize("prepare", VERBS, ids=lambda prepare: prepare.__name__.strip("_"))
+@pytest.mark.parametrize("prepare", ONCE, ids=lambda prepare: prepare.__name__.strip("_"))
+async def test_verb_whose_repeat_finds_it_done_says_so_and_changes_nothing(
+    lab: Lab, prepare: Callable[[Lab], Awaitable[Call]]
+) -> None:
+    """`retry`, `patch`, `fire`, `delete_schedule`: a repeat finds the task alive, the version another one, the slot gone."""
+    call = await prepare(lab)
+    untouched = await lab.snapshot()
+    first = await call()
+    before = await lab.snapshot()
+    assert before != untouched
+    lab.clock.advance(0.5)
+    again = await call()
+    assert again != first
+    assert await call() == again
+    assert await lab.snapshot() == before
+
+
+@pytest.mark.parametrize("prepare", [*VERBS, *ONCE], ids=lambda prepare: prepare.__name__.strip("_"))
 async def test_verb_that_was_never_taken_leaves_no_trace(lab: Lab, prepare: Callable[[Lab], Awaitable[Call]]) -> None:
     """What a verb does is in its call: to look at the store changes nothing."""
     await prepare(lab)
@@ -144,19 +291,23 @@ async def test_verb_that_was_never_taken_leaves_no_trace(lab: Lab, prepare: Call
 
 
 async def test_sweeps_may_be_repeated_by_anybody_at_any_time(lab: Lab) -> None:
-    """`promote`, `reap`, `forget`: harmless when two do it, so no leader is needed."""
+    """`promote`, `expire`, `reap`, `forget`: harmless when two do it, so no leader is needed."""
     other = await lab.open()
     await lab.pending(result_ttl=1.0)
+    await lab.pending(deadline=lab.now + 1000, group="g")
+    await lab.enqueue(start_by=lab.now + 1000)
     await lab.enqueue(run_at=lab.now + 1000)
     await lab.final(result_ttl=1.0)
     lab.clock.advance(100)
     for store in (lab.store, other):
         await store.promote(100)
+        await store.expire(100)
         await store.reap(100)
         await store.forget(100)
     before = await lab.snapshot()
     for store in (lab.store, other):
         assert (await store.promote(100)).promoted == 0
+        assert (await store.expire(100)).expired == 0
         assert await store.reap(100) == 0
         assert await store.forget(100) == 0
     assert await lab.snapshot() == before

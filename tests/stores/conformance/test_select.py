@@ -23,6 +23,8 @@ FILTERS = (
     Filter(statuses=STATES, key="k"),
     Filter(statuses=STATES, host="h"),
     Filter(statuses=STATES, name="n"),
+    Filter(statuses=STATES, group="g"),
+    Filter(statuses=("queued",), group="g", labels={"a": "1"}),
     Filter(statuses=STATES, labels={"a": "1"}),
     Filter(statuses=STATES, labels={"a": "1", "b": "2"}),
     Filter(statuses=("queued",), queue="q", labels={"a": "1"}, since=0),
@@ -42,6 +44,8 @@ async def _some_of_all(lab: Lab) -> None:
         lab.clock.advance(1)
         await lab.enqueue(**fields, body=b"x" * 9000)
     await lab.enqueue(queue="q", labels={"a": "1"})
+    await lab.enqueue(group="g", labels={"a": "1"})
+    await lab.pending(worker, group="g")
 
 
 async def _select_all(lab: Lab, where: Filter, limit: int) -> list[str]:
@@ -64,7 +68,7 @@ async def test_select_gives_what_a_list_gives(lab: Lab, limit: int) -> None:
     for where in (*FILTERS, *times):
         expected = [task.uuid for task in await lab.list_all(where)]
         assert await _select_all(lab, where, limit) == expected, where
-    assert len(await _select_all(lab, WHOLE, limit)) == 12
+    assert len(await _select_all(lab, WHOLE, limit)) == 14
 
 
 async def test_select_and_list_go_on_at_each_others_cursor(lab: Lab) -> None:

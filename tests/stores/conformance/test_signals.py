@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Callable
 from typing import TypeVar
 
+import msgspec
 import pytest
 
 from htq.stores.base import (
@@ -11,14 +12,24 @@ from htq.stores.base import (
     Canceled,
     CancelRequested,
     Done,
+    Firing,
+    GroupsCompleted,
+    Patch,
     Released,
+    Retry,
     RunningCancel,
     Signal,
     Store,
     TaskFinished,
     TasksAvailable,
+    ToDo,
 )
-from stores.conformance.lab import Lab, answer
+from htq.words.callback import Callback
+from htq.words.schedule import Schedule
+from htq.words.task import Request
+from stores.conformance.lab import Lab, answer, request
+
+CALLBACK = Callback(url="http://127.0.0.1:9/done", source="http://127.0.0.1:5000")
 
 HEARD_WITHIN = 10.0
 
@@ -172,6 +183,129 @@ async def test_large_batches_are_heard_whole(lab: Lab, ear: Ear) -> None:
         return heard >= uuids
 
     await ear.wait_for(TaskFinished, all_heard)
+
+
+async def test_retry_says_when_it_is_due(lab: Lab, ear: Ear) -> None:
+    """`TasksAvailable`: … or when it is due."""
+    worker, claim = await lab.pending()
+    await worker.finish(claim, Retry(lab.now + 5000))
+    await ear.wait_for(TasksAvailable, lambda signal: signal.due_at == lab.now + 5000)
+
+
+@pytest.mark.parametrize("verb", ["retry", "run_now", "patch"])
+async def test_task_that_somebody_wants_to_run_is_available(lab: Lab, ear: Ear, verb: str) -> None:
+    """`TasksAvailable`: whichever way a task came to be queued."""
+    uuid = await lab.final() if verb == "retry" else await lab.enqueue(run_at=lab.now + 60_000)
+    task = await lab.get(uuid)
+    await ear.wait_for(TasksAvailable, lambda signal: (signal.due_at is None) == (verb == "retry"))
+    ear.heard.clear()
+    if verb == "retry":
+        await lab.store.retry([uuid])
+    elif verb == "run_now":
+        await lab.store.run_now([uuid])
+    else:
+        await lab.store.patch(uuid, _moved(task.request, lab.now), task.version)
+    await ear.wait_for(TasksAvailable, lambda signal: signal.due_at is None)
+
+
+async def test_patch_to_a_sooner_time_says_when_it_is_due(lab: Lab, ear: Ear) -> None:
+    """`TasksAvailable`: … or when it is due."""
+    uuid = await lab.enqueue(run_at=lab.now + 60_000)
+    task = await lab.get(uuid)
+    await lab.store.patch(uuid, _moved(task.request, lab.now + 5000), task.version)
+    await ear.wait_for(TasksAvailable, lambda signal: signal.due_at == lab.now + 5000)
+
+
+async def test_task_that_waited_for_the_end_of_another_is_available(lab: Lab, ear: Ear) -> None:
+    """`TasksAvailable` in the step in which what it waited behind has ended, however long that took."""
+    worker, first = await lab.pending(name="n")
+    await lab.enqueue(name="n", on_conflict="queue_after")
+    await lab.get(first.uuid)
+    await ear.wait_for(TasksAvailable)
+    await worker.succeed(first)
+    await ear.wait_for(TaskFinished, lambda signal: first.uuid in signal.uuids)
+    await ear.wait_for(TasksAvailable, lambda signal: signal.due_at is None)
+
+
+async def test_expired_task_is_heard_as_its_end(lab: Lab, ear: Ear) -> None:
+    """`TaskFinished`: whichever way a task became final."""
+    late = await lab.enqueue(start_by=lab.now + 1000)
+    over = await lab.enqueue(deadline=lab.now + 1000)
+    lab.clock.advance(1)
+    await lab.store.expire(10)
+    for uuid in (late, over):
+        await ear.wait_for(TaskFinished, lambda signal, uuid=uuid: uuid in signal.uuids)  # type: ignore[misc]
+
+
+async def test_task_that_a_claim_found_too_late_is_heard_as_its_end(lab: Lab, ear: Ear) -> None:
+    """`TaskFinished`: it ends in the claim as by `expire`."""
+    uuid = await lab.enqueue(start_by=lab.now + 1000)
+    lab.clock.advance(1)
+    await (await lab.worker()).claim()
+    await ear.wait_for(TaskFinished, lambda signal: uuid in signal.uuids)
+
+
+async def test_deadline_is_heard_by_the_session_as_a_cancel(lab: Lab, ear: Ear) -> None:
+    """`CancelRequested`: Cancels for the attempts of one session: `expire` makes them too."""
+    worker, claim = await lab.pending(deadline=lab.now + 1000)
+    lab.clock.advance(1)
+    await lab.store.expire(10)
+    heard = await ear.wait_for(CancelRequested)
+    assert heard == CancelRequested(worker.session, (RunningCancel(claim.uuid, 1, "deadline", True),))
+
+
+async def test_complete_group_is_heard(lab: Lab, ear: Ear) -> None:
+    """`GroupsCompleted`: These groups are complete, by name."""
+    await lab.store.put_group("", "empty", None, close=True)
+    await ear.wait_for(GroupsCompleted, lambda signal: "empty" in signal.names)
+    worker, claim = await lab.pending(group="g")
+    await lab.store.put_group("", "g", None, close=True)
+    await worker.succeed(claim)
+    await ear.wait_for(GroupsCompleted, lambda signal: "g" in signal.names)
+
+
+async def test_owed_callback_is_something_to_do_at_once(lab: Lab, ear: Ear) -> None:
+    """`ToDo`: There is something for the keepers: a callback is owed; `at` None: at once."""
+    told = msgspec.structs.replace(request(), callback=CALLBACK)
+    await lab.final(request=told)
+    await ear.wait_for(ToDo, lambda signal: signal.at is None)
+    ear.heard.clear()
+    await lab.store.put_group("", "g", CALLBACK, close=True)
+    await ear.wait_for(ToDo, lambda signal: signal.at is None)
+
+
+@pytest.mark.parametrize("time", ["start_by", "deadline"])
+async def test_time_of_a_task_is_something_to_do_then(lab: Lab, ear: Ear, time: str) -> None:
+    """`ToDo`: a time of theirs (of a schedule, a `start_by`, a `deadline`) may have come nearer."""
+    await lab.enqueue(**{time: lab.now + 5000})
+    await ear.wait_for(ToDo, lambda signal: _is_by(signal, lab.now + 5000))
+    uuid = await lab.enqueue()
+    task = await lab.get(uuid)
+    ear.heard.clear()
+    patch = msgspec.structs.replace(_moved(task.request, lab.now), **{time: lab.now + 3000})
+    await lab.store.patch(uuid, patch, task.version)
+    await ear.wait_for(ToDo, lambda signal: _is_by(signal, lab.now + 3000))
+
+
+async def test_slot_of_a_schedule_is_something_to_do_then(lab: Lab, ear: Ear) -> None:
+    """`ToDo`: a time of theirs (of a schedule …) may have come nearer: as it is put, and as it is fired."""
+    task = lab.task(uuid="")
+    schedule = Schedule(name="s", every=5.0, task=task, created_at=lab.now, next_at=lab.now + 5000)
+    schedule = await lab.store.put_schedule(schedule)
+    await ear.wait_for(ToDo, lambda signal: _is_by(signal, lab.now + 5000))
+    lab.clock.advance(5)
+    made = lab.task()
+    ear.heard.clear()
+    await lab.store.fire([Firing("", "s", schedule.revision, lab.now, lab.now, lab.now + 5000, made)])
+    await ear.wait_for(TasksAvailable, lambda signal: signal.due_at is None)
+
+
+def _moved(request: Request, run_at: int) -> Patch:
+    return Patch(request=request, priority=5, labels={}, run_at=run_at, start_by=None, deadline=None, result_ttl=1000.0)
+
+
+def _is_by(signal: ToDo, at: int) -> bool:
+    return signal.at is None or signal.at <= at
 
 
 async def test_who_does_not_listen_any_more_hears_nothing(lab: Lab) -> None:

@@ -48,7 +48,7 @@ async def test_seq_of_stops_is_apart_from_the_seq_of_claims(lab: Lab) -> None:
     await _free_stops(lab, 1)
     await lab.enqueue()
     worker = await lab.worker()
-    assert len(await lab.store.claim(worker.session, 1, 10)) == 1
+    assert len((await lab.store.claim(worker.session, 1, 10)).claims) == 1
     assert len(await lab.store.claim_stops(worker.session, 1, 10)) == 1
 
 

@@ -2,7 +2,7 @@
 
 import msgspec
 
-from htq.stores.base import Cancel, Canceled, Done
+from htq.stores.base import Cancel, Canceled, Done, Enqueued
 from stores.conformance.lab import Lab, answer, outcome
 
 # `enqueue`: The new one is blocked behind the exchange of the tenant's latest task with that name, live or not, if it is
@@ -14,7 +14,7 @@ async def test_successor_of_a_running_task_that_was_canceled_before_waits_behind
     worker, old = await lab.pending(name="report")
     await lab.store.cancel([Cancel(old.uuid, "by hand")])
     new = lab.task(name="report")
-    assert await lab.store.enqueue([new]) == [(new.uuid, ())]
+    assert await lab.store.enqueue([new]) == [Enqueued(new.uuid)]
     assert await lab.state(new.uuid) == "scheduled"
     await worker.finish(old, Canceled(), phase="sent")
     assert await lab.state(new.uuid) == "scheduled"

@@ -1,6 +1,6 @@
 """`promote`, `forget` and `delete_response`: what time brings, and what is cleared away."""
 
-from htq.stores.base import STOP_LAPSES_AFTER, BodyRef, Cancel, Canceled, Filter, Interrupted, Promoted
+from htq.stores.base import STOP_LAPSES_AFTER, BodyRef, Cancel, Canceled, Enqueued, Filter, Interrupted, Promoted
 from stores.conformance.lab import LEASE, Lab
 
 TTL = 3600.0
@@ -159,7 +159,7 @@ async def test_forgotten_uuid_is_unknown_and_its_name_is_free(lab: Lab) -> None:
     lab.clock.advance(2)
     await lab.store.forget(10)
     new = lab.task(name="n")
-    assert await lab.store.enqueue([new]) == [(new.uuid, ())]
+    assert await lab.store.enqueue([new]) == [Enqueued(new.uuid)]
     assert await lab.state(old) == "unknown"
 
 

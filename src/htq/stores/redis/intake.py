@@ -1,28 +1,63 @@
-"""Tasks come in and go out: `enqueue`, `cancel`, `delete_response`, `promote`, `forget`; and what is set for their queues."""
+"""Tasks come in and go out: `enqueue`, `cancel`, `delete_response`, `promote`, `expire`, `forget`."""
 
 from collections.abc import Sequence
+from typing import Any
 
-import msgspec
-
-from htq.stores.base import Cancel, Enqueued, Promoted, QueueSettings
+from htq.stores.base import Cancel, Enqueued, Expired, Promoted
 from htq.stores.redis.batches import BATCH, parts, weighed_parts
 from htq.stores.redis.functions import Functions
-from htq.stores.redis.link import Link
 from htq.stores.redis.records import known_form
-from htq.stores.redis.wire import arrival
+from htq.stores.redis.wire import Arrival, arrival, lane_id
 from htq.words.states import State
 from htq.words.task import NewTask
 
-__all__ = ["cancel", "delete_response", "enqueue", "forget", "promote", "put_queue"]
+__all__ = ["cancel", "delete_response", "enqueue", "enqueued", "expire", "forget", "places", "promote"]
 
 
-async def enqueue(functions: Functions, tasks: Sequence[NewTask]) -> list[Enqueued]:
+async def enqueue(functions: Functions, tasks: Sequence[NewTask], *, atomic: bool) -> list[Enqueued]:
+    names, keys = places(tasks)
+    arrivals = [arrival(task) for task in tasks]
+    if atomic:
+        whole = ([item for item, _ in arrivals], [blob for _, beside in arrivals for blob in beside])
+        return await _take(functions, *whole, names, keys, atomic)
     answers: list[Enqueued] = []
-    for items, blobs in weighed_parts([arrival(task) for task in tasks]):
-        superseded, _ = await functions.step("enqueue", items, blobs)
-        for item, old in zip(items, superseded, strict=True):
-            answers.append(Enqueued(item.uuid, (old,) if old else ()))
+    for items, blobs in weighed_parts(arrivals):
+        answers += await _take(functions, items, blobs, names, keys, atomic)
     return answers
+
+
+async def _take(
+    functions: Functions,
+    items: list[Arrival],
+    blobs: list[bytes],
+    names: dict[str, str],
+    keys: dict[str, str],
+    atomic: bool,
+) -> list[Enqueued]:
+    if len(keys) > len(items):
+        lanes = {item.lane for item in items}
+        keys = {lane: key for lane, key in keys.items() if lane in lanes}
+    told, _ = await functions.step("enqueue", (items, names, keys, atomic), blobs)
+    return [enqueued(item.uuid, answer) for item, answer in zip(items, told, strict=True)]
+
+
+def places(tasks: Sequence[NewTask]) -> tuple[dict[str, str], dict[str, str]]:
+    """What the queues and lanes of these tasks are called, by their ids."""
+    names: dict[str, str] = {}
+    keys: dict[str, str] = {}
+    for queue, key in {(task.queue, task.key) for task in tasks}:
+        lane = lane_id(queue, key)
+        keys[lane] = key
+        names[lane[:16]] = queue
+    return names, keys
+
+
+def enqueued(uuid: str, answer: Any) -> Enqueued:
+    """An answer of the function, about the task with this uuid."""
+    if not answer:
+        return Enqueued(uuid)
+    outcome, found, superseded = answer
+    return Enqueued(found, tuple(superseded.split(",")) if superseded else (), outcome)
 
 
 async def cancel(functions: Functions, cancels: Sequence[Cancel]) -> list[State | None]:
@@ -43,14 +78,22 @@ async def delete_response(functions: Functions, uuids: Sequence[str]) -> list[bo
 
 
 async def promote(functions: Functions, limit: int) -> Promoted:
-    promoted, next_due_at = 0, 0
-    while promoted < limit:
-        wanted = min(limit - promoted, BATCH)
-        (count, next_due_at), _ = await functions.step("promote", (wanted,))
-        promoted += count
-        if count < wanted:
-            break
-    return Promoted(promoted, next_due_at or None)
+    return Promoted(*await _in_parts(functions, "promote", limit))
+
+
+async def expire(functions: Functions, limit: int) -> Expired:
+    return Expired(*await _in_parts(functions, "expire", limit))
+
+
+async def _in_parts(functions: Functions, verb: str, limit: int) -> tuple[int, int | None]:
+    """How many there were, at most `limit`, and when the next one is due."""
+    done, next_at = 0, 0
+    while True:
+        wanted = min(limit - done, BATCH)
+        (count, next_at), _ = await functions.step(verb, (wanted,))
+        done += count
+        if count < wanted or done >= limit:
+            return done, next_at or None
 
 
 async def forget(functions: Functions, limit: int) -> int:
@@ -62,7 +105,3 @@ async def forget(functions: Functions, limit: int) -> int:
         if count < wanted:
             break
     return forgotten
-
-
-async def put_queue(link: Link, prefix: str, name: str, settings: QueueSettings) -> None:
-    await link.command("HSET", f"{prefix}settings", name, msgspec.msgpack.encode(settings))

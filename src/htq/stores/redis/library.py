@@ -10,34 +10,47 @@ from importlib.resources import files
 from typing import Final
 
 from htq.stores.base import BLOCKED_FOR, MAX_CRASHES
+from htq.words.limits import FOREVER
 
 __all__ = ["LIBRARY", "SCHEMA", "source"]
 
-SCHEMA: Final = 2
-"""The layout of the keys."""
+SCHEMA: Final = 3
+"""The layout of the keys. `adopt` (lua/upkeep.lua) says what becomes of an instance with another one."""
 
-VERSION: Final = 2
+VERSION: Final = 3
 
 LIBRARY: Final = f"htq_{VERSION}"
 """The library's name; a function's is `<library>_<verb>`."""
 
-# Each part uses what is local to those before it.
+# Each part uses what is local to those before it, but for those of the second list: they are verbs alone, and local to nobody,
+# since Lua knows no more than 200 local names at once.
 _PARTS: Final = (
     "keys",
     "step",
     "turns",
+    "windows",
     "task",
+    "limits",
     "attempts",
     "stops",
     "news",
+    "groups",
+    "counts",
     "flush",
+    "names",
     "intake",
     "sessions",
+)
+
+_VERBS: Final = (
     "claims",
     "outcomes",
+    "changes",
     "upkeep",
+    "settings",
+    "callbacks",
+    "schedules",
     "reading",
-    "register",
 )
 
 
@@ -47,6 +60,9 @@ def source() -> str:
     folder = files("htq.stores.redis") / "lua"
     head = (
         f"#!lua name={LIBRARY}\n"
-        f"local NAME, BLOCKED_FOR_MS, MAX_CRASHES = '{LIBRARY}', {round(BLOCKED_FOR * 1000)}, {MAX_CRASHES}\n"
+        f"local NAME, FOREVER = '{LIBRARY}', {FOREVER}\n"
+        f"local BLOCKED_FOR_MS, MAX_CRASHES = {round(BLOCKED_FOR * 1000)}, {MAX_CRASHES}\n"
     )
-    return head + "\n".join((folder / f"{part}.lua").read_text("utf-8") for part in _PARTS)
+    shared = [(folder / f"{part}.lua").read_text("utf-8") for part in _PARTS]
+    verbs = [f"do\n{(folder / f'{part}.lua').read_text('utf-8')}end\n" for part in _VERBS]
+    return head + "\n".join(shared + verbs)

@@ -76,6 +76,7 @@ def _matches(task: Task | Facts, created_at: int, where: Filter) -> bool:
         and (where.key is None or task.key == where.key)
         and (where.host is None or task.host == where.host)
         and (where.name is None or task.name == where.name)
+        and (where.group is None or task.group == where.group)
         and (where.since is None or created_at >= where.since)
         and (where.until is None or created_at < where.until)
         and all(task.labels.get(label) == value for label, value in where.labels.items())

@@ -1,19 +1,19 @@
-"""What is read and changes nothing: tasks, responses, attempts, bodies, counts, settings. Pages are in `listing`."""
+"""What is read and changes nothing: tasks, responses, attempts, bodies, counts. Pages are in `listing`."""
 
 from collections.abc import Sequence
 
 import msgspec
 
-from htq.stores.base import BodyRef, QueueSettings, QueueStats
+from htq.stores.base import BodyRef, QueueStats
 from htq.stores.redis.batches import parts
 from htq.stores.redis.functions import Functions
 from htq.stores.redis.link import Link
-from htq.stores.redis.records import known_form, read_attempt, read_queue, read_response, stop_of, task_of
+from htq.stores.redis.records import known_form, read_attempt, read_response, stop_of, task_of
 from htq.words.attempt import AttemptRecord
 from htq.words.states import State
 from htq.words.task import Response, Task
 
-__all__ = ["attempts", "get", "queues", "read_body", "responses", "states", "stats"]
+__all__ = ["attempts", "get", "read_body", "responses", "states", "stats"]
 
 
 async def get(functions: Functions, uuids: Sequence[str]) -> list[Task | None]:
@@ -58,13 +58,6 @@ async def read_body(link: Link, prefix: str, ref: BodyRef, index: int, limit: in
         return []
     chunks = await link.command("HMGET", key, *map(str, range(index, index + limit)))
     return [chunk for chunk in chunks if chunk is not None]
-
-
-async def queues(link: Link, prefix: str) -> dict[str, QueueSettings]:
-    flat = await link.command("HGETALL", f"{prefix}settings")
-    names = [name.decode() for name in flat[::2]]
-    found = {name: read_queue(name, packed) for name, packed in zip(names, flat[1::2], strict=True)}
-    return {name: settings for name, settings in found.items() if settings is not None}
 
 
 async def stats(functions: Functions) -> list[QueueStats]:

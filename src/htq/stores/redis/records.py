@@ -8,20 +8,29 @@ import msgspec
 
 from htq.stores.base import QueueSettings
 from htq.words.attempt import AttemptRecord, Phase
+from htq.words.callback import Callback
+from htq.words.group import Group
+from htq.words.limits import LaneLimits
 from htq.words.reasons import Reason
-from htq.words.states import State
+from htq.words.schedule import Schedule
+from htq.words.states import STATES, State
 from htq.words.task import CancelRecord, DeleteRecord, DeleteState, Delivery, Proof, Request, Response, Task
 
 __all__ = [
     "Attempted",
     "Facts",
+    "Spec",
+    "group_of",
     "known_form",
     "pack_spec",
     "read_attempt",
     "read_attempted",
     "read_facts",
+    "read_lane_limits",
     "read_queue",
     "read_response",
+    "read_schedule",
+    "read_spec",
     "stop_of",
     "task_of",
 ]
@@ -54,10 +63,12 @@ class Facts(msgspec.Struct, frozen=True, array_like=True):
     priority: int
     labels: dict[str, str]
     result_ttl: float
+    cost: dict[str, float] = {}
+    group: str | None = None
 
 
 class Spec(Attempted, frozen=True, array_like=True):
-    """What never changes in a task: the key `spec:<uuid>`. Nothing comes after its facts, which are read by themselves."""
+    """What only a patch changes in a task: the key `spec:<uuid>`. Nothing comes after its facts, which are read by themselves."""
 
     facts: Facts
 
@@ -74,7 +85,10 @@ class _Standing(msgspec.Struct, frozen=True, kw_only=True):
     run_at: int
     reason: Reason | None = None
     finished_at: int | None = None
+    start_by: int | None = None
+    deadline: int | None = None
     attempt: int = 0
+    failures: int = 0
     crashes: int = 0
     response: str | None = None
     owed: int = 0
@@ -122,7 +136,10 @@ htq may have written it. One record that is broken must not take others with it.
 read_spec = _reader(Spec)
 read_facts = _reader(Facts)
 read_queue = _reader(QueueSettings)
+read_lane_limits = _reader(LaneLimits)
+read_schedule = _reader(Schedule)
 read_response = _reader(Response)
+_read_callback = _reader(Callback)
 read_attempt = _reader(AttemptRecord)
 
 
@@ -135,7 +152,7 @@ def task_of(uuid: str, flat: Sequence[bytes], packed: bytes | None) -> Task | No
     if spec is None:
         return None
     try:
-        fields = {flat[i].decode(): flat[i + 1].decode() for i in range(0, len(flat), 2)}
+        fields = {flat[i].decode(): flat[i + 1].decode() for i in range(0, len(flat), 2) if flat[i] != b"cost"}
         # Not strict: a number comes as its digits.
         return _task(uuid, msgspec.convert(fields, _Standing, strict=False), spec)
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
@@ -160,6 +177,10 @@ def _task(uuid: str, standing: _Standing, spec: Spec) -> Task:
         labels=facts.labels,
         delivery=spec.delivery,
         result_ttl=facts.result_ttl,
+        start_by=standing.start_by,
+        deadline=standing.deadline,
+        cost=facts.cost,
+        group=facts.group,
         state=standing.state,
         reason=standing.reason,
         version=standing.version,
@@ -167,10 +188,28 @@ def _task(uuid: str, standing: _Standing, spec: Spec) -> Task:
         run_at=standing.run_at,
         finished_at=standing.finished_at,
         attempt=standing.attempt,
-        failures=0,
+        failures=standing.failures,
         crashes=standing.crashes,
         has_response=standing.response is not None,
         cancel=_cancel(standing, standing.cancel_at) if standing.cancel_at is not None else None,
+    )
+
+
+def group_of(flat: Sequence[bytes]) -> Group | None:
+    """A group from the fields of its hash, or None where there is none."""
+    fields = {flat[i].decode(): flat[i + 1] for i in range(0, len(flat), 2)}
+    if not fields:
+        return None
+    closed_at, completed_at = fields.get("closed_at"), fields.get("completed_at")
+    name = fields["name"].decode()
+    return Group(
+        tenant=fields["tenant"].decode(),
+        name=name,
+        created_at=int(fields["created_at"]),
+        closed_at=None if closed_at is None else int(closed_at),
+        completed_at=None if completed_at is None else int(completed_at),
+        callback=_read_callback(name, fields.get("callback")),
+        counts={state: int(fields.get(state, 0)) for state in STATES},
     )
 
 

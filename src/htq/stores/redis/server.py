@@ -5,6 +5,7 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from htq.stores.base import StoreInfo
+from htq.stores.redis.functions import Functions
 from htq.stores.redis.library import SCHEMA
 from htq.stores.redis.link import Link
 from htq.words.errors import StoreRefused, StoreUnavailable
@@ -61,16 +62,19 @@ async def inspect(link: Link, url: str, *, allow_eviction: bool) -> StoreInfo:
     return StoreInfo(kind="redis", location=location_of(url), durability=durability, warnings=tuple(warnings))
 
 
-async def require_schema(link: Link, prefix: str) -> None:
-    """Mark a new instance with the layout of its keys. Raises `StoreRefused` where it has a layout that is not ours."""
-    key = f"{prefix}meta"
-    await link.command("HSETNX", key, "schema", str(SCHEMA))
-    found = int(await link.command("HGET", key, "schema"))
-    if found != SCHEMA:
-        raise StoreRefused(
-            f"The tasks in this Redis were written by another version of htq (schema {found}; this one knows {SCHEMA}). "
-            "Install that version again, or name another namespace."
-        )
+async def require_schema(functions: Functions) -> None:
+    """Mark a new instance with the layout of its keys. Raises `StoreRefused` where it has a layout that is not ours.
+
+    An instance of the former layout is taken over once nothing in it is alive.
+    """
+    found, _ = await functions.step("adopt", (SCHEMA,))
+    if found == SCHEMA:
+        return
+    way = "Let that version end its tasks, and stop its processes" if found < SCHEMA else "Install that version again"
+    raise StoreRefused(
+        f"The tasks in this Redis were written by another version of htq (schema {found}; this one knows {SCHEMA}). "
+        f"{way}, or name another namespace."
+    )
 
 
 def _facts(info: bytes) -> dict[str, str]:

@@ -14,7 +14,16 @@ import msgspec
 from redis.asyncio.connection import AbstractConnection
 from redis.exceptions import RedisError
 
-from htq.stores.base import CancelRequested, Gap, RunningCancel, Signal, TaskFinished, TasksAvailable
+from htq.stores.base import (
+    CancelRequested,
+    Gap,
+    GroupsCompleted,
+    RunningCancel,
+    Signal,
+    TaskFinished,
+    TasksAvailable,
+    ToDo,
+)
 from htq.stores.redis.link import Link, refusal
 from htq.words.clock import Chance
 from htq.words.errors import StoreError
@@ -38,6 +47,9 @@ class _News(msgspec.Struct, frozen=True, array_like=True):
     due_at: int
     finished: list[str]
     cancels: list[tuple[str, str, int, str | bool, bool]]
+    completed: list[str]
+    todo: bool
+    todo_at: int
 
 
 _decode = msgspec.msgpack.Decoder(_News).decode
@@ -168,6 +180,12 @@ class Signals:
             self._emit(TasksAvailable())
         if news.due_at:
             self._emit(TasksAvailable(news.due_at))
+        if news.completed:
+            self._emit(GroupsCompleted(tuple(news.completed)))
+        if news.todo:
+            self._emit(ToDo())
+        elif news.todo_at:
+            self._emit(ToDo(news.todo_at))
 
     def _emit(self, signal: Signal) -> None:
         for listener in tuple(self._listeners.values()):

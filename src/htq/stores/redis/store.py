@@ -9,16 +9,25 @@ from typing import Any, Final, TypeVar
 from htq.stores.base import (
     BodyRef,
     Cancel,
-    Claim,
+    Claims,
+    DueSchedules,
     Enqueued,
+    Expired,
     Filter,
     Finished,
+    Firing,
     Heartbeat,
+    Lane,
+    LanePage,
     Outcome,
+    OwedCallback,
     Page,
+    Patch,
+    Patched,
     Promoted,
     QueueSettings,
     QueueStats,
+    Retried,
     Selection,
     SessionInfo,
     Signal,
@@ -26,14 +35,18 @@ from htq.stores.base import (
     StopSettled,
     StoreInfo,
 )
-from htq.stores.redis import intake, listing, reading, work
+from htq.stores.redis import changes, groups, intake, lanes, listing, reading, schedules, work
 from htq.stores.redis.functions import Functions
 from htq.stores.redis.link import Link
 from htq.stores.redis.server import inspect, require_schema
 from htq.stores.redis.signals import Signals
 from htq.words.attempt import AttemptRecord
+from htq.words.callback import Callback
 from htq.words.clock import Chance, Clock
 from htq.words.errors import StoreRefused, StoreUnavailable
+from htq.words.group import Group
+from htq.words.limits import Hold, LaneLimits
+from htq.words.schedule import Schedule
 from htq.words.states import State
 from htq.words.task import NewTask, Response, Task
 
@@ -85,8 +98,8 @@ class RedisStore:
         self._link.open()
         try:
             info = await inspect(self._link, self._url, allow_eviction=self._allow_eviction)
-            await require_schema(self._link, self._functions.prefix)
             await self._functions.load()
+            await require_schema(self._functions)
             if self._listens:
                 await self._signals.start()
         except BaseException:
@@ -101,8 +114,8 @@ class RedisStore:
     def subscribe(self, listener: Callable[[Signal], None]) -> Callable[[], None]:
         return self._signals.subscribe(listener)
 
-    async def enqueue(self, tasks: Sequence[NewTask]) -> list[Enqueued]:
-        return await self._within(intake.enqueue(self._functions, tasks))
+    async def enqueue(self, tasks: Sequence[NewTask], *, atomic: bool = False) -> list[Enqueued]:
+        return await self._within(intake.enqueue(self._functions, tasks, atomic=atomic))
 
     async def open_session(self, info: SessionInfo, lease_for: float) -> str:
         session = self._chance.uuid()
@@ -115,7 +128,7 @@ class RedisStore:
     async def heartbeat(self, session: str, lease_for: float) -> Heartbeat:
         return await self._within(work.heartbeat(self._functions, session, lease_for))
 
-    async def claim(self, session: str, seq: int, limit: int) -> list[Claim]:
+    async def claim(self, session: str, seq: int, limit: int) -> Claims:
         return await self._within(work.claim(self._functions, session, seq, limit))
 
     async def finish(self, session: str, outcomes: Sequence[Outcome]) -> list[Finished]:
@@ -154,11 +167,65 @@ class RedisStore:
     async def select(self, where: Filter, cursor: str | None, limit: int) -> Selection:
         return await self._within(listing.select(self._functions, where, cursor, limit))
 
+    async def retry(self, uuids: Sequence[str]) -> list[Retried | None]:
+        return await self._within(changes.retry(self._functions, uuids))
+
+    async def run_now(self, uuids: Sequence[str]) -> list[State | None]:
+        return await self._within(changes.run_now(self._functions, uuids))
+
+    async def patch(self, uuid: str, patch: Patch, version: int) -> Patched | None:
+        return await self._within(changes.patch(self._functions, uuid, patch, version))
+
+    async def expire(self, limit: int) -> Expired:
+        return await self._within(intake.expire(self._functions, limit))
+
     async def put_queue(self, name: str, settings: QueueSettings) -> None:
-        await self._within(intake.put_queue(self._link, self._functions.prefix, name, settings))
+        await self._within(lanes.put_queue(self._functions, name, settings))
+
+    async def pause_queue(self, name: str, until: int | None) -> None:
+        await self._within(lanes.pause_queue(self._functions, name, until))
+
+    async def delete_queue(self, name: str) -> bool:
+        return await self._within(lanes.delete_queue(self._functions, name))
 
     async def queues(self) -> dict[str, QueueSettings]:
-        return await self._within(reading.queues(self._link, self._functions.prefix))
+        return await self._within(lanes.queues(self._functions))
+
+    async def put_lane(self, queue: str, key: str, limits: LaneLimits, hold: Hold | None) -> None:
+        await self._within(lanes.put_lane(self._functions, queue, key, limits, hold))
+
+    async def lane(self, queue: str, key: str) -> Lane:
+        return await self._within(lanes.lane(self._functions, queue, key))
+
+    async def lanes(self, queue: str, held: bool, cursor: str | None, limit: int) -> LanePage:
+        return await self._within(lanes.lanes(self._functions, queue, held, cursor, limit))
+
+    async def put_group(self, tenant: str, name: str, callback: Callback | None, *, close: bool) -> Group:
+        return await self._within(groups.put_group(self._functions, tenant, name, callback, close=close))
+
+    async def group(self, tenant: str, name: str) -> Group | None:
+        return await self._within(groups.group(self._functions, tenant, name))
+
+    async def owed_callbacks(self, limit: int) -> list[OwedCallback]:
+        return await self._within(groups.owed_callbacks(self._functions, limit))
+
+    async def settle_callbacks(self, owed: Sequence[OwedCallback]) -> None:
+        await self._within(groups.settle_callbacks(self._functions, owed))
+
+    async def put_schedule(self, schedule: Schedule) -> Schedule:
+        return await self._within(schedules.put_schedule(self._functions, schedule))
+
+    async def schedules(self, tenant: str) -> list[Schedule]:
+        return await self._within(schedules.schedules(self._functions, tenant))
+
+    async def delete_schedule(self, tenant: str, name: str) -> bool:
+        return await self._within(schedules.delete_schedule(self._functions, tenant, name))
+
+    async def due_schedules(self, limit: int) -> DueSchedules:
+        return await self._within(schedules.due_schedules(self._functions, limit))
+
+    async def fire(self, firings: Sequence[Firing]) -> list[Enqueued | None]:
+        return await self._within(schedules.fire(self._functions, firings))
 
     async def stats(self) -> list[QueueStats]:
         return await self._within(reading.stats(self._functions))

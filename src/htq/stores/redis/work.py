@@ -7,6 +7,7 @@ import msgspec
 from htq.stores.base import (
     BodyRef,
     Claim,
+    Claims,
     Finished,
     Heartbeat,
     Outcome,
@@ -53,11 +54,12 @@ async def heartbeat(functions: Functions, session: str, lease_for: float) -> Hea
     )
 
 
-async def claim(functions: Functions, session: str, seq: int, limit: int) -> list[Claim]:
-    taken, specs = await functions.step("claim", (session, seq, min(limit, CLAIM)))
+async def claim(functions: Functions, session: str, seq: int, limit: int) -> Claims:
+    (again_at, taken), specs = await functions.step("claim", (session, seq, min(limit, CLAIM)))
     claims = []
-    for (uuid, attempt, claimed_at), packed in zip(taken, specs, strict=True):
+    for (uuid, attempt, claimed_at, *before), packed in zip(taken, specs, strict=True):
         spec = read_attempted(uuid, packed)
+        failures, begun_at = before or (0, claimed_at)
         # One that can't be read stays pending until the session ends, and is counted as a crash then: it harms no other.
         if spec is not None:
             claims.append(
@@ -69,9 +71,11 @@ async def claim(functions: Functions, session: str, seq: int, limit: int) -> lis
                     body=spec.body,
                     body_size=spec.body_size,
                     delivery=spec.delivery,
+                    failures=failures,
+                    begun_at=begun_at,
                 )
             )
-    return claims
+    return Claims(claims, again_at or None)
 
 
 async def finish(functions: Functions, session: str, outcomes: Sequence[Outcome]) -> list[Finished]:

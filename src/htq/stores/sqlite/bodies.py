@@ -32,7 +32,7 @@ def append_body(step: Step, ref: BodyRef, index: int, chunks: Sequence[bytes]) -
 def read_body(db: apsw.Connection, ref: BodyRef, index: int, limit: int) -> list[bytes]:
     sql = """
     SELECT data FROM chunks WHERE task = (SELECT id FROM tasks WHERE uuid = ?) AND attempt = ? AND number >= ?
-    ORDER BY number LIMIT ?
+    ORDER BY number LIMIT +?
     """
     attempt = 0 if ref.side == "request" else ref.attempt
     return [data for (data,) in db.execute(sql, (key_of(ref.uuid), attempt, index, limit))]

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from htq.stores.base import Cancel, RunningCancel
 from htq.stores.sqlite.codec import CANCELED, FINAL_FROM, PENDING, key_of, uuid_of
 from htq.stores.sqlite.leave import adopt_stops, owe_stop, owe_stops_of_loose, to_canceled
-from htq.stores.sqlite.rows import Row, find
+from htq.stores.sqlite.rows import BETWEEN_OWES, Row, find
 from htq.stores.sqlite.step import Step
 from htq.words.states import STATES, State
 
@@ -24,7 +24,8 @@ def cancel_one(step: Step, row: Row, reason: str | None) -> int:
     """Cancel the task of `row`, which this step has just read; the state after it."""
     if row.cancel_at is not None:
         return row.state
-    phase = "finished" if row.state >= FINAL_FROM else None if row.state == PENDING else "waiting"
+    waits = "between_attempts" if row.retrying else "waiting"
+    phase = "finished" if row.state >= FINAL_FROM else None if row.state == PENDING else waits
     step.db.execute(
         "INSERT INTO cancels (id, requested_at, reason, phase) VALUES (?, ?, ?, ?)", (row.id, step.now, reason, phase)
     )
@@ -34,10 +35,14 @@ def cancel_one(step: Step, row: Row, reason: str | None) -> int:
         return CANCELED
     owe_stops_of_loose(step, row)
     if row.state != PENDING:
+        if row.retrying == BETWEEN_OWES and owe_stop(step, row, row.attempt, holder=None, canceled=True):
+            step.news.available = True
         to_canceled(step, row)
         return CANCELED
     assert row.session is not None
-    step.db.execute("UPDATE tasks SET cancel_at = ?, version = version + 1 WHERE id = ?", (step.now, row.id))
+    step.db.execute(
+        "UPDATE tasks SET cancel_at = ?, ends_at = NULL, version = version + 1 WHERE id = ?", (step.now, row.id)
+    )
     stop = owe_stop(step, row, row.attempt, holder=row.session, canceled=True)
     heard = RunningCancel(uuid_of(row.key), row.attempt, reason, stop)
     step.news.cancels.setdefault(uuid_of(row.session), []).append(heard)

@@ -6,6 +6,9 @@ import msgspec
 
 from htq.stores.base import QueueSettings, SessionInfo
 from htq.words.attempt import AttemptRecord
+from htq.words.callback import Callback
+from htq.words.limits import Breaker
+from htq.words.schedule import Schedule
 from htq.words.states import STATES, State
 from htq.words.task import Request, Response
 
@@ -17,11 +20,14 @@ __all__ = [
     "PENDING",
     "QUEUED",
     "SCHEDULED",
+    "TIMEOUT",
     "UNREADABLE",
     "decode_attempt",
+    "decode_callback",
     "decode_queue",
     "decode_request",
     "decode_response",
+    "decode_schedule",
     "encode",
     "key_of",
     "uuid_of",
@@ -32,6 +38,7 @@ SCHEDULED: Final = CODES["scheduled"]
 QUEUED: Final = CODES["queued"]
 PENDING: Final = CODES["pending"]
 ERROR: Final = CODES["error"]
+TIMEOUT: Final = CODES["timeout"]
 CANCELED: Final = CODES["canceled"]
 FINAL_FROM: Final = CODES["success"]
 """The first of the final states. The schema's indexes name these numbers."""
@@ -44,9 +51,13 @@ _requests = msgspec.msgpack.Decoder(Request)
 _responses = msgspec.msgpack.Decoder(Response)
 _attempts = msgspec.msgpack.Decoder(AttemptRecord)
 _queues = msgspec.msgpack.Decoder(QueueSettings)
+_callbacks = msgspec.msgpack.Decoder(Callback)
+_schedules = msgspec.msgpack.Decoder(Schedule)
+
+_Record = Request | Response | AttemptRecord | SessionInfo | QueueSettings | Callback | Schedule | Breaker
 
 
-def encode(record: Request | Response | AttemptRecord | SessionInfo | QueueSettings) -> bytes:
+def encode(record: _Record) -> bytes:
     return _encoder.encode(record)
 
 
@@ -64,6 +75,14 @@ def decode_attempt(data: bytes) -> AttemptRecord:
 
 def decode_queue(data: bytes) -> QueueSettings:
     return _queues.decode(data)
+
+
+def decode_callback(data: bytes) -> Callback:
+    return _callbacks.decode(data)
+
+
+def decode_schedule(data: bytes) -> Schedule:
+    return _schedules.decode(data)
 
 
 def key_of(uuid: str) -> bytes:

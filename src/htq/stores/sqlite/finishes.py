@@ -4,11 +4,21 @@ from collections.abc import Sequence
 
 import msgspec
 
-from htq.stores.base import BODY_INLINE, Done, Finished, Interrupted, Outcome
+from htq.stores.base import BODY_INLINE, Done, Finished, Interrupted, Outcome, Retry
 from htq.stores.sqlite.bodies import drop_bodies, drop_body, write_body
 from htq.stores.sqlite.codec import CODES, PENDING, encode, key_of, uuid_of
-from htq.stores.sqlite.leave import forget_loose, owe_stop, to_canceled, to_error, to_waiting
-from htq.stores.sqlite.rows import Row, find
+from htq.stores.sqlite.holds import learn, teaches
+from htq.stores.sqlite.leave import (
+    forget_loose,
+    owe_callback,
+    owe_stop,
+    release_waiters,
+    to_canceled,
+    to_error,
+    to_retry,
+    to_waiting,
+)
+from htq.stores.sqlite.rows import BETWEEN, BETWEEN_OWES, Row, find
 from htq.stores.sqlite.step import Step
 from htq.stores.sqlite.stops import settle_none
 from htq.words.attempt import UNSENT_PHASES
@@ -20,10 +30,14 @@ __all__ = ["delete_response", "finish"]
 _ANSWERS: tuple[Finished, ...] = ("applied", "canceled")
 """`answer` in `results` and `attempts` is a place in it."""
 
-_FENCE = "SELECT uuid, id, state, attempt, session, queue, lane, cancel_at, loose, spooled FROM tasks WHERE uuid = ?"
+# The last column is NULL for a task at whose end nothing hangs: no callback, no group, no name that another one waits for.
+_FENCE = """
+SELECT uuid, id, state, attempt, session, queue, lane, cancel_at, loose, spooled, coalesce(callback, grp, name)
+FROM tasks WHERE uuid = ?
+"""
 _DONE = """
 UPDATE tasks SET state = ?1, reason = ?2, finished_at = ?3, expires_at = ?3 + ttl_ms, session = NULL, seq = NULL,
-    has_response = 1, version = version + 1
+    has_response = 1, ends_at = NULL, version = version + 1
 WHERE id IN
 """
 _RESULTS = "results (id, session, answer, record, response)"
@@ -42,9 +56,11 @@ def finish(step: Step, session: bytes, outcomes: Sequence[Outcome]) -> list[Fini
         fence = fences.pop(key, None)
         result = outcome.result
         if fence is not None and isinstance(result, Done) and _is_inline(result.response):
-            _, task, state, attempt, holder, queue, lane, cancel_at, loose, spooled = fence
+            _, task, state, attempt, holder, queue, lane, cancel_at, loose, spooled, tied = fence
             held = state == PENDING and attempt == outcome.attempt and holder == session
-            if held and cancel_at is None and not (loose or spooled or outcome.owes_stop):
+            if held and cancel_at is None and tied is None and not (loose or spooled or outcome.owes_stop):
+                if teaches(step, queue, outcome):
+                    learn(step, queue, lane, task, outcome)
                 final = CODES[result.state]
                 done.setdefault((final, result.reason), []).append(task)
                 results.append((task, session, 0, encode(outcome.record), encode(result.response)))
@@ -77,16 +93,22 @@ def _finish(step: Step, session: bytes, key: bytes, outcome: Outcome) -> Finishe
         return "lost"
     if row.state != PENDING or row.attempt != outcome.attempt or row.session != session:
         return _repeated(step, session, row, outcome)
+    learn(step, row.queue, row.lane, row.id, outcome)
     result = outcome.result
     record = encode(outcome.record)
     if row.cancel_at is not None:
         step.insert(_RESULTS, [(row.id, session, 1, record, None)])
         _canceled(step, row, outcome)
         return "canceled"
+    sent = outcome.phase not in UNSENT_PHASES
     if isinstance(result, Done):
-        _done(step, row, session, record, result)
-        if outcome.owes_stop and outcome.phase not in UNSENT_PHASES:
-            owe_stop(step, row, row.attempt, holder=session, canceled=False)
+        owed = outcome.owes_stop and sent and owe_stop(step, row, row.attempt, holder=session, canceled=False)
+        _done(step, row, session, record, result, owes=owed)
+    elif isinstance(result, Retry):
+        step.db.execute(_RECORD, (row.id, row.attempt, session, 0, False, record))
+        owed = outcome.owes_stop and sent and owe_stop(step, row, row.attempt, holder=session, canceled=False)
+        between = BETWEEN_OWES if result.between and sent else BETWEEN
+        to_retry(step, row, result.due_at, blocked=owed, between=between)
     elif isinstance(result, Interrupted) and row.once:
         step.insert(_RESULTS, [(row.id, session, 0, record, None)])
         owe_stop(step, row, row.attempt, holder=session, canceled=False)
@@ -96,9 +118,8 @@ def _finish(step: Step, session: bytes, key: bytes, outcome: Outcome) -> Finishe
         owed = owe_stop(step, row, row.attempt, holder=session, canceled=False)
         to_waiting(step, row, blocked=owed)
     else:
-        loose = outcome.phase not in UNSENT_PHASES
-        step.db.execute(_RECORD, (row.id, row.attempt, session, 0, loose, record))
-        if loose:
+        step.db.execute(_RECORD, (row.id, row.attempt, session, 0, sent, record))
+        if sent:
             step.db.execute("UPDATE tasks SET loose = 1 WHERE id = ?", (row.id,))
         to_waiting(step, row)
     return "applied"
@@ -113,7 +134,7 @@ def _repeated(step: Step, session: bytes, row: Row, outcome: Outcome) -> Finishe
     return "lost" if answer is None else _ANSWERS[answer]
 
 
-def _done(step: Step, row: Row, session: bytes, record: bytes, result: Done) -> None:
+def _done(step: Step, row: Row, session: bytes, record: bytes, result: Done, *, owes: bool) -> None:
     response = result.response
     if row.spooled and response.body is not None:
         drop_body(step, row.id, row.attempt)
@@ -125,7 +146,11 @@ def _done(step: Step, row: Row, session: bytes, record: bytes, result: Done) -> 
     state = CODES[result.state]
     _write(step, {(state, result.reason): [row.id]}, [(row.id, session, 0, record, encode(response))])
     step.move(row.queue, row.lane, PENDING, state)
+    step.move_in_group(row.group, PENDING, state)
     step.news.finished.append(uuid_of(row.key))
+    owe_callback(step, row.id, row.callback, row.attempt, state)
+    if row.name is not None and not owes:
+        release_waiters(step, row.id)
 
 
 def _canceled(step: Step, row: Row, outcome: Outcome) -> None:

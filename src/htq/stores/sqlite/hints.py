@@ -18,7 +18,7 @@ from pathlib import Path
 import msgspec
 
 from htq.stores.sqlite.codec import UNREADABLE
-from htq.stores.sqlite.step import News
+from htq.stores.sqlite.news import News
 
 __all__ = ["Hints"]
 

@@ -36,13 +36,17 @@ def _look(
     look_at = max(_LEAST_LOOKED_AT, 10 * limit)
     hit, values = _condition(where, now)
     sql = f"""
-    SELECT t.uuid, {hit} FROM (SELECT * FROM tasks {_along(where)} AND uuid > ? ORDER BY uuid LIMIT ?) t
+    SELECT t.uuid, {hit} FROM (SELECT * FROM tasks {_along(where)} AND uuid > ? ORDER BY uuid LIMIT +?) t
     {"CROSS JOIN requests r ON r.id = t.id" if "r." in hit else ""}
     """  # noqa: S608
-    named = (where.tenant, where.name) if where.name is not None else ()
+    along: tuple[object, ...] = ()
+    if where.name is not None:
+        along = (where.tenant, where.name)
+    elif where.group is not None:
+        along = (where.tenant, where.group)
     keys: list[bytes] = []
     last = after
-    for looked_at, (key, taken) in enumerate(db.execute(sql, (*values, *named, after, look_at + 1))):
+    for looked_at, (key, taken) in enumerate(db.execute(sql, (*values, *along, after, look_at + 1))):
         if len(keys) == limit or looked_at == look_at:
             return keys, uuid_of(last)
         last = key
@@ -55,6 +59,8 @@ def _along(where: Filter) -> str:
     """The index to go along, with its own condition, word for word, so that the planner knows it again."""
     if where.name is not None:
         return "INDEXED BY tasks_named WHERE tenant = ? AND name = ? AND name IS NOT NULL"
+    if where.group is not None:
+        return "INDEXED BY tasks_grouped WHERE grp = (SELECT id FROM groups WHERE tenant = ? AND name = ?) AND grp IS NOT NULL"
     if not FINAL.intersection(where.statuses):
         return "INDEXED BY tasks_live WHERE state < 3"
     if _ODD.issuperset(where.statuses):
@@ -79,6 +85,9 @@ def _condition(where: Filter, now: int) -> tuple[str, list[object]]:
     if where.queue is not None:
         parts.append("t.queue = (SELECT id FROM queues WHERE name = ?)")
         values.append(where.queue)
+    if where.group is not None:
+        parts.append("t.grp = (SELECT id FROM groups WHERE tenant = ? AND name = ?)")
+        values += [where.tenant, where.group]
     if where.key is not None:
         parts.append("EXISTS (SELECT 1 FROM lanes WHERE id = t.lane AND key = ?)")
         values.append(where.key)

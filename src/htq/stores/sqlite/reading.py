@@ -8,6 +8,7 @@ import msgspec
 
 from htq.stores.base import QueueStats
 from htq.stores.sqlite.codec import PENDING, decode_attempt, decode_request, decode_response, key_of, uuid_of
+from htq.stores.sqlite.windows import decode_cost
 from htq.words.attempt import AttemptRecord
 from htq.words.states import STATES, State
 from htq.words.task import CancelRecord, DeleteRecord, Proof, Response, Task
@@ -17,7 +18,8 @@ __all__ = ["attempts", "get", "get_by_keys", "responses", "states", "stats"]
 _TASK = """
 SELECT t.id, t.uuid, t.tenant, t.name, t.state, t.reason, t.version, t.run_at, t.finished_at, t.attempt, t.failures, t.crashes,
     t.has_response, t.ttl_ms, t.once, t.cancel_at IS NOT NULL, q.name, l.key,
-    r.request, r.body, r.body_size, r.created_at, r.owner, r.host, r.priority, r.labels
+    r.request, r.body, r.body_size, r.created_at, r.owner, r.host, r.priority, r.labels,
+    t.start_by, t.deadline, r.cost, (SELECT name FROM groups WHERE id = t.grp)
 FROM tasks t CROSS JOIN requests r ON r.id = t.id CROSS JOIN lanes l ON l.id = t.lane CROSS JOIN queues q ON q.id = t.queue
 WHERE t.uuid = +?
 """
@@ -31,7 +33,9 @@ _NO_PROOF: Proof = "none"
 _STATS = """
 SELECT q.name, q.scheduled, q.queued, q.running, (
     SELECT r.created_at FROM tasks t CROSS JOIN requests r ON r.id = t.id WHERE t.state = 1 AND t.lane = (
-        SELECT id FROM lanes WHERE queue = q.id AND queued > 0 AND running < cap ORDER BY next_at LIMIT 1)
+        SELECT coalesce(
+            (SELECT id FROM lanes WHERE queue = q.id AND queued > 0 AND running < cap ORDER BY next_at LIMIT 1),
+            (SELECT id FROM (SELECT id, queued FROM lanes WHERE queue = q.id LIMIT 100) WHERE queued > 0 LIMIT 1)))
     ORDER BY t.ord, t.uuid LIMIT 1)
 FROM queues q WHERE q.scheduled + q.queued + q.running > 0 ORDER BY q.name
 """
@@ -48,7 +52,8 @@ def get_by_keys(db: apsw.Connection, keys: Iterable[bytes]) -> list[Task | None]
 def _task(db: apsw.Connection, row: Any) -> Task:
     (id_, key, tenant, name, state, reason, version, run_at, finished_at, attempt, failures, crashes) = row[:12]
     (has_response, ttl_ms, once, canceled, queue, lane_key) = row[12:18]
-    (request, body, body_size, created_at, owner, host, priority, labels) = row[18:]
+    (request, body, body_size, created_at, owner, host, priority, labels) = row[18:26]
+    start_by, deadline, cost, group = row[26:]
     return Task(
         uuid=uuid_of(key),
         request=decode_request(request),
@@ -64,6 +69,10 @@ def _task(db: apsw.Connection, row: Any) -> Task:
         labels=msgspec.json.decode(labels) if labels else {},
         delivery="at_most_once" if once else "at_least_once",
         result_ttl=ttl_ms / 1000,
+        start_by=start_by,
+        deadline=deadline,
+        cost=dict(decode_cost(cost)),
+        group=group,
         state=STATES[state],
         reason=reason,
         version=version,

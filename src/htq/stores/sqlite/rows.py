@@ -4,11 +4,16 @@ from typing import NamedTuple
 
 from htq.stores.sqlite.step import Step
 
-__all__ = ["COLUMNS", "Row", "find"]
+__all__ = ["BETWEEN", "BETWEEN_OWES", "COLUMNS", "Row", "find"]
+
+BETWEEN = 1
+"""In `retrying`: the last attempt ended with `Retry`."""
+BETWEEN_OWES = 2
+"""Besides, a cancel that comes before the next one owes a stop for it."""
 
 COLUMNS = (
     "id, uuid, state, queue, lane, attempt, session, claimed_at, run_at, ttl_ms, stop_ms, once, crashes, loose, spooled, "
-    "cancel_at, blocked_by, has_response"
+    "cancel_at, blocked_by, has_response, tenant, name, start_by, deadline, retrying, grp, callback"
 )
 
 
@@ -33,6 +38,13 @@ class Row(NamedTuple):
     cancel_at: int | None
     blocked_by: int | None
     has_response: int
+    tenant: str
+    name: str | None
+    start_by: int | None
+    deadline: int | None
+    retrying: int | None
+    group: int | None
+    callback: int | None
 
 
 _FIND = f"SELECT {COLUMNS} FROM tasks WHERE uuid = ?"  # noqa: S608

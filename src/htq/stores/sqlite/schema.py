@@ -2,17 +2,23 @@
 
 A state is stored as its place in `htq.words.states.STATES`, so that "live" is `state < 3`. Points in time are epoch
 milliseconds on the wall clock, but for `sessions.expires` (seconds of the steady clock of the boot named beside it) and
-`next_at`, `tick` and `door`, which are microseconds and run ahead of the clock when they must.
+`next_at`, `opens_at`, `tick` and `door`, which are microseconds and run ahead of the clock when they must.
 """
 
 import apsw
 
 from htq.words.errors import StoreRefused
 
-__all__ = ["APPLICATION_ID", "MIGRATIONS", "judge", "migrate"]
+__all__ = ["APPLICATION_ID", "MIGRATIONS", "PARKED", "UNLIMITED", "judge", "migrate"]
 
 APPLICATION_ID = 0x68747131
 """`htq1`, in the file's header: a file of somebody else's is never touched."""
+
+UNLIMITED = 2**63 - 1
+"""A cap that is none."""
+
+PARKED = 2**62
+"""A queue's `next_at` where it waits for something else than a time."""
 
 _FIRST = """
 CREATE TABLE turns (               -- one row: the turns of the queues among each other
@@ -173,7 +179,108 @@ CREATE TABLE queue_settings (           -- what an operator says of a queue; a r
 ) WITHOUT ROWID;
 """
 
-MIGRATIONS: tuple[str, ...] = (_FIRST, _QUEUE_SETTINGS)
+_DISPATCH = f"""
+DROP INDEX queues_ready;
+ALTER TABLE queues ADD COLUMN cap INTEGER NOT NULL DEFAULT {UNLIMITED};
+ALTER TABLE queues ADD COLUMN paused_until INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE queues ADD COLUMN rates BLOB;                               -- msgpack of its own `Rate`s; NULL: none
+ALTER TABLE queues ADD COLUMN spent BLOB;                               -- msgpack: where these windows stand
+ALTER TABLE queues ADD COLUMN opens_at INTEGER NOT NULL DEFAULT 0;      -- its pause and windows let nothing go before
+ALTER TABLE queues ADD COLUMN stuck INTEGER NOT NULL DEFAULT 0;         -- it is the cost of what is next that it waits for
+ALTER TABLE queues ADD COLUMN lane_weight INTEGER NOT NULL DEFAULT 1;   -- what holds for its lanes, from here on
+ALTER TABLE queues ADD COLUMN lane_cap INTEGER NOT NULL DEFAULT {UNLIMITED};
+ALTER TABLE queues ADD COLUMN lane_rates BLOB;
+ALTER TABLE queues ADD COLUMN breaker BLOB;                             -- msgpack of `Breaker`
+CREATE INDEX queues_ready ON queues (next_at) WHERE queued > 0 AND running < cap;
+INSERT OR IGNORE INTO queues (name) SELECT name FROM queue_settings;
+
+ALTER TABLE lanes ADD COLUMN own_weight INTEGER;                        -- NULL, here and below: as its queue says
+ALTER TABLE lanes ADD COLUMN own_cap INTEGER;
+ALTER TABLE lanes ADD COLUMN rates BLOB;
+ALTER TABLE lanes ADD COLUMN spent BLOB;
+ALTER TABLE lanes ADD COLUMN held_until INTEGER;
+ALTER TABLE lanes ADD COLUMN hold_reason TEXT;
+ALTER TABLE lanes ADD COLUMN failures INTEGER NOT NULL DEFAULT 0;       -- in a row
+ALTER TABLE lanes ADD COLUMN trips INTEGER NOT NULL DEFAULT 0;          -- holds of the breaker in a row; above 0, `cap` is 1
+ALTER TABLE lanes ADD COLUMN stuck INTEGER NOT NULL DEFAULT 0;          -- it is the cost of its first task that it waits for
+ALTER TABLE lanes ADD COLUMN keep_until INTEGER NOT NULL DEFAULT 0;     -- what it remembers is of use until then; 0: nothing
+CREATE INDEX lanes_held ON lanes (queue, key) WHERE held_until IS NOT NULL;
+CREATE INDEX lanes_kept ON lanes (keep_until) WHERE keep_until > 0;
+
+DROP INDEX tasks_alive;
+ALTER TABLE tasks ADD COLUMN start_by INTEGER;
+ALTER TABLE tasks ADD COLUMN deadline INTEGER;
+ALTER TABLE tasks ADD COLUMN ends_at INTEGER;      -- the first of the two that still counts; NULL: none does (any more)
+ALTER TABLE tasks ADD COLUMN begun_at INTEGER;     -- its first attempt, or the first after a retry by hand
+ALTER TABLE tasks ADD COLUMN retrying INTEGER;     -- its last attempt ended with `Retry`: 1, with a stop for a cancel: 2
+ALTER TABLE tasks ADD COLUMN grp INTEGER;          -- in `groups`
+ALTER TABLE tasks ADD COLUMN callback INTEGER;     -- a bit (1 << state) for each end that its callback tells
+ALTER TABLE tasks ADD COLUMN blocked_until INTEGER; -- at the latest; NULL: until the other one has ended
+ALTER TABLE tasks ADD COLUMN rank INTEGER;         -- the latest task of a name has the highest
+UPDATE tasks SET rank = id WHERE name IS NOT NULL;
+UPDATE tasks SET blocked_until = due_at WHERE blocked_by IS NOT NULL;
+CREATE INDEX tasks_alive ON tasks (tenant, name, rank) WHERE name IS NOT NULL AND state < 3;
+CREATE INDEX tasks_latest ON tasks (tenant, name, rank) WHERE name IS NOT NULL;
+CREATE INDEX tasks_ending ON tasks (ends_at) WHERE ends_at IS NOT NULL;
+CREATE INDEX tasks_grouped ON tasks (grp, uuid) WHERE grp IS NOT NULL;
+ALTER TABLE requests ADD COLUMN cost BLOB;         -- msgpack of its cost by unit; NULL: none
+
+CREATE TABLE groups (
+    id INTEGER PRIMARY KEY,
+    tenant TEXT NOT NULL,
+    name TEXT NOT NULL,
+    created_at INTEGER NOT NULL,
+    closed_at INTEGER,
+    completed_at INTEGER,
+    callback BLOB,                      -- msgpack of `Callback`
+    scheduled INTEGER NOT NULL DEFAULT 0,
+    queued INTEGER NOT NULL DEFAULT 0,
+    pending INTEGER NOT NULL DEFAULT 0,
+    success INTEGER NOT NULL DEFAULT 0,
+    error INTEGER NOT NULL DEFAULT 0,
+    timeout INTEGER NOT NULL DEFAULT 0,
+    canceled INTEGER NOT NULL DEFAULT 0,
+    tasks INTEGER NOT NULL DEFAULT 0,   -- all of them
+    UNIQUE (tenant, name)
+);
+CREATE INDEX groups_over ON groups (id) WHERE tasks = 0 AND closed_at IS NOT NULL;
+
+CREATE TABLE keys (                     -- of idempotency
+    tenant TEXT NOT NULL,
+    key TEXT NOT NULL,
+    fingerprint BLOB NOT NULL,
+    uuid BLOB NOT NULL,
+    expires_at INTEGER NOT NULL,
+    PRIMARY KEY (tenant, key)
+) WITHOUT ROWID;
+CREATE INDEX keys_expiring ON keys (expires_at);
+
+CREATE TABLE callbacks (                -- owed
+    id INTEGER PRIMARY KEY,
+    task INTEGER,                       -- of one of these,
+    grp INTEGER,                        -- or one of `groups`
+    number INTEGER NOT NULL,
+    at INTEGER NOT NULL
+);
+CREATE UNIQUE INDEX callbacks_of_tasks ON callbacks (task, number, at) WHERE task IS NOT NULL;
+CREATE UNIQUE INDEX callbacks_of_groups ON callbacks (grp) WHERE grp IS NOT NULL;
+
+CREATE TABLE schedules (
+    revision INTEGER PRIMARY KEY AUTOINCREMENT, -- never used again, not even by one that is made after it was deleted
+    tenant TEXT NOT NULL,
+    name TEXT NOT NULL,
+    paused INTEGER NOT NULL,
+    created_at INTEGER NOT NULL,
+    next_at INTEGER,
+    last_at INTEGER,
+    last_uuid TEXT,
+    schedule BLOB NOT NULL,             -- msgpack of `Schedule`; where it differs, the columns are right
+    UNIQUE (tenant, name)
+);
+CREATE INDEX schedules_due ON schedules (next_at) WHERE NOT paused AND next_at IS NOT NULL;
+"""  # noqa: S608
+
+MIGRATIONS: tuple[str, ...] = (_FIRST, _QUEUE_SETTINGS, _DISPATCH)
 """Script n takes a file from version n to n + 1. Only ever append."""
 
 

@@ -6,73 +6,21 @@ from itertools import chain
 from typing import Any, TypeVar
 
 import apsw
-import msgspec
 
-from htq.stores.base import CancelRequested, RunningCancel, Signal, TaskFinished, TasksAvailable
-from htq.stores.sqlite.codec import FINAL_FROM
+from htq.stores.sqlite.counters import Counters, look_at_queue
+from htq.stores.sqlite.news import News
 
-__all__ = ["News", "Step"]
-
-_COUNT_LANE = """
-UPDATE lanes SET
-    next_at = CASE WHEN queued = 0 AND ?1 > 0
-        THEN max(next_at, (SELECT door FROM queues WHERE id = lanes.queue)) ELSE next_at END,
-    queued = queued + ?1, running = running + ?2, tasks = tasks + ?3
-WHERE id = ?4
-"""
-_COUNT_QUEUE = """
-UPDATE queues SET
-    next_at = CASE WHEN queued = 0 AND ?2 > 0 THEN max(next_at, (SELECT door FROM turns)) ELSE next_at END,
-    scheduled = scheduled + ?1, queued = queued + ?2, running = running + ?3
-WHERE id = ?4
-"""
-
-
-class News(msgspec.Struct, array_like=True):
-    """What the steps of one commit have to tell. It becomes a handful of signals here, and one datagram for others."""
-
-    available: bool = False
-    due_at: int | None = None
-    cancels: dict[str, list[RunningCancel]] = {}
-    """By session."""
-    finished: list[str] = []
-
-    def __bool__(self) -> bool:
-        return self.available or self.due_at is not None or bool(self.cancels) or bool(self.finished)
-
-    def due(self, at: int) -> None:
-        """Something is scheduled for `at`."""
-        if self.due_at is None or at < self.due_at:
-            self.due_at = at
-
-    def add(self, other: "News") -> None:
-        """Take in what another step has to tell."""
-        self.available |= other.available
-        if other.due_at is not None:
-            self.due(other.due_at)
-        for session, cancels in other.cancels.items():
-            self.cancels.setdefault(session, []).extend(cancels)
-        self.finished += other.finished
-
-    def signals(self) -> list[Signal]:
-        signals: list[Signal] = [CancelRequested(session, tuple(found)) for session, found in self.cancels.items()]
-        if self.finished:
-            signals.append(TaskFinished(tuple(self.finished)))
-        if self.available:
-            signals.append(TasksAvailable())
-        if self.due_at is not None:
-            signals.append(TasksAvailable(self.due_at))
-        return signals
+__all__ = ["Step"]
 
 
 class Step:
     """What a verb works with. Made for one call, by the writer, in its thread.
 
-    Verbs never touch the counters of lanes and queues themselves (`claims` excepted): they say what moved, and `flush`
-    writes each lane and queue once.
+    Verbs never touch the counters of lanes, queues and groups themselves (`claims` excepted): they say what moved, and `flush`
+    writes each of them once.
     """
 
-    __slots__ = ("_moves", "boot", "db", "news", "now", "steady")
+    __slots__ = ("_breakers", "_counters", "boot", "db", "move", "news", "now", "steady")
 
     def __init__(self, db: apsw.Connection, now: int, steady: float, boot: str) -> None:
         self.db = db
@@ -80,38 +28,48 @@ class Step:
         self.steady = steady
         self.boot = boot
         self.news = News()
-        self._moves: dict[int, list[int]] = {}
+        self._counters = Counters()
+        self.move = self._counters.move
+        self._breakers: dict[int, bytes | None] = {}
 
-    def move(self, queue: int, lane: int, source: int | None, target: int | None) -> None:
-        """A task of `lane` went from state `source` to `target`; None: it did not exist, or is gone."""
-        moves = self._moves.get(lane)
-        if moves is None:
-            moves = self._moves[lane] = [0, 0, 0, 0, queue]
-        if source is None:
-            moves[3] += 1
-        elif source < FINAL_FROM:
-            moves[source] -= 1
-        if target is None:
-            moves[3] -= 1
-        elif target < FINAL_FROM:
-            moves[target] += 1
+    @property
+    def now_us(self) -> int:
+        return self.now * 1000
+
+    def move_in_group(self, group: int | None, source: int | None, target: int | None) -> None:
+        """As `move`, for the group of a task that has one."""
+        if group is not None:
+            self._counters.move_in_group(group, source, target)
+
+    def look_at_group(self, group: int) -> None:
+        """A group was closed: it may be complete."""
+        self._counters.look_at_group(group)
+
+    def look_at_queue(self, queue: int) -> None:
+        """A lane of it, or what it says itself, has changed by something else than a task that moved."""
+        self.flush()
+        look_at_queue(self.db, self.now, queue)
+
+    def look_at_line(self, queue: int, lane: int) -> None:
+        """The order of a lane's tasks has changed: where it is the cost of the first that is waited for, look again."""
+        sql = "UPDATE lanes SET stuck = 0, next_at = (SELECT door FROM queues WHERE id = lanes.queue) WHERE id = ? AND stuck"
+        self.db.execute(sql, (lane,))
+        self.db.execute("UPDATE queues SET stuck = 0, opens_at = paused_until * 1000 WHERE id = ? AND stuck", (queue,))
+        self.look_at_queue(queue)
+
+    def breaker_of(self, queue: int) -> bytes | None:
+        """What is said of a queue's breaker; asked for once, since every attempt that ends wants to know."""
+        if queue not in self._breakers:
+            self._breakers[queue] = self.db.execute("SELECT breaker FROM queues WHERE id = ?", (queue,)).get
+        return self._breakers[queue]
 
     def flush(self) -> None:
         """Write the counters."""
-        if not self._moves:
-            return
-        lanes: list[tuple[int, int, int, int]] = []
-        queues: dict[int, list[int]] = {}
-        for lane, (scheduled, queued, running, tasks, queue) in self._moves.items():
-            if queued or running or tasks:
-                lanes.append((queued, running, tasks, lane))
-            total = queues.setdefault(queue, [0, 0, 0, queue])
-            total[0] += scheduled
-            total[1] += queued
-            total[2] += running
-        self._moves.clear()
-        self.many(_COUNT_LANE, lanes)
-        self.many(_COUNT_QUEUE, [total for total in queues.values() if any(total[:3])])
+        self._counters.flush(self.db, self.now, self.news)
+
+    def fork(self) -> "Step":
+        """A step of the same moment, with counters and news of its own."""
+        return Step(self.db, self.now, self.steady, self.boot)
 
     def rows(self, sql: str, values: tuple[object, ...]) -> list[Any]:
         """All rows at once: what the caller then writes can't change what it walks over."""

@@ -11,7 +11,7 @@ from htq.stores.sqlite.step import Step
 __all__ = ["claim_stops", "lapse_stops", "settle_none", "settle_stops"]
 
 _FREE = """
-SELECT task, attempt FROM stops WHERE state = 'owed' AND holder IS NULL AND lapses_at > ? ORDER BY lapses_at LIMIT ?
+SELECT task, attempt FROM stops WHERE state = 'owed' AND holder IS NULL AND lapses_at > ? ORDER BY lapses_at LIMIT +?
 """
 _TAKEN = """
 SELECT t.uuid, s.attempt, r.request, s.tries, s.lapses_at
@@ -74,7 +74,7 @@ def settle_none(step: Step, task: int, attempt: int) -> None:
 
 def lapse_stops(step: Step, limit: int) -> None:
     """Settle those that are too old to be worth sending: a late DELETE hits other work."""
-    sql = "SELECT task, attempt FROM stops WHERE state = 'owed' AND lapses_at <= ? ORDER BY lapses_at LIMIT ?"
+    sql = "SELECT task, attempt FROM stops WHERE state = 'owed' AND lapses_at <= ? ORDER BY lapses_at LIMIT +?"
     for task, attempt in step.rows(sql, (step.now, limit)):
         step.db.execute("UPDATE stops SET state = 'lapsed' WHERE task = ? AND attempt = ?", (task, attempt))
         _settled(step, task)

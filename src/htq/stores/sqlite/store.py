@@ -11,17 +11,26 @@ import apsw
 from htq.stores.base import (
     BodyRef,
     Cancel,
-    Claim,
+    Claims,
+    DueSchedules,
     Enqueued,
+    Expired,
     Filter,
     Finished,
+    Firing,
     Gap,
     Heartbeat,
+    Lane,
+    LanePage,
     Outcome,
+    OwedCallback,
     Page,
+    Patch,
+    Patched,
     Promoted,
     QueueSettings,
     QueueStats,
+    Retried,
     Selection,
     SessionInfo,
     Signal,
@@ -29,18 +38,40 @@ from htq.stores.base import (
     StopSettled,
     StoreInfo,
 )
-from htq.stores.sqlite import bodies, claims, finishes, listing, queues, reading, sessions, stops, tasks_in, upkeep
+from htq.stores.sqlite import (
+    bodies,
+    byhand,
+    callbacks,
+    claims,
+    finishes,
+    groups,
+    lanes,
+    listing,
+    queues,
+    reading,
+    schedules,
+    sessions,
+    stops,
+    tasks_in,
+    upkeep,
+)
 from htq.stores.sqlite.cancels import cancel
 from htq.stores.sqlite.codec import key_of
 from htq.stores.sqlite.connection import require_library
+from htq.stores.sqlite.expiry import expire
 from htq.stores.sqlite.hints import Hints
+from htq.stores.sqlite.news import News
 from htq.stores.sqlite.readers import Reader
 from htq.stores.sqlite.runner import Call
-from htq.stores.sqlite.step import News, Step
+from htq.stores.sqlite.step import Step
 from htq.stores.sqlite.writer import Writer
 from htq.words.attempt import AttemptRecord
+from htq.words.callback import Callback
 from htq.words.clock import Chance, Clock
 from htq.words.errors import StoreUnavailable
+from htq.words.group import Group
+from htq.words.limits import Hold, LaneLimits
+from htq.words.schedule import Schedule
 from htq.words.states import State
 from htq.words.task import NewTask, Response, Task
 
@@ -127,8 +158,8 @@ class SqliteStore:
 
         return end
 
-    async def enqueue(self, tasks: Sequence[NewTask]) -> list[Enqueued]:
-        return await self._write(lambda step: tasks_in.enqueue(step, tasks))
+    async def enqueue(self, tasks: Sequence[NewTask], *, atomic: bool = False) -> list[Enqueued]:
+        return await self._write(lambda step: tasks_in.enqueue(step, tasks, atomic=atomic))
 
     async def open_session(self, info: SessionInfo, lease_for: float) -> str:
         session = self._chance.uuid()
@@ -141,7 +172,7 @@ class SqliteStore:
     async def heartbeat(self, session: str, lease_for: float) -> Heartbeat:
         return await self._write(lambda step: sessions.heartbeat(step, key_of(session), lease_for))
 
-    async def claim(self, session: str, seq: int, limit: int) -> list[Claim]:
+    async def claim(self, session: str, seq: int, limit: int) -> Claims:
         return await self._write(lambda step: claims.claim(step, key_of(session), seq, limit))
 
     async def finish(self, session: str, outcomes: Sequence[Outcome]) -> list[Finished]:
@@ -182,11 +213,68 @@ class SqliteStore:
         now = self._clock.now_ms()
         return await self._read(lambda db: listing.select(db, now, where, cursor, limit))
 
+    async def retry(self, uuids: Sequence[str]) -> list[Retried | None]:
+        return await self._write(lambda step: byhand.retry(step, uuids))
+
+    async def run_now(self, uuids: Sequence[str]) -> list[State | None]:
+        return await self._write(lambda step: byhand.run_now(step, uuids))
+
+    async def patch(self, uuid: str, patch: Patch, version: int) -> Patched | None:
+        return await self._write(lambda step: byhand.patch(step, uuid, patch, version))
+
+    async def expire(self, limit: int) -> Expired:
+        return await self._write(lambda step: expire(step, limit))
+
     async def put_queue(self, name: str, settings: QueueSettings) -> None:
         await self._write(lambda step: queues.put_queue(step, name, settings))
 
     async def queues(self) -> dict[str, QueueSettings]:
         return await self._read(queues.queues)
+
+    async def pause_queue(self, name: str, until: int | None) -> None:
+        await self._write(lambda step: queues.pause_queue(step, name, until))
+
+    async def delete_queue(self, name: str) -> bool:
+        return await self._write(lambda step: queues.delete_queue(step, name))
+
+    async def put_lane(self, queue: str, key: str, limits: LaneLimits, hold: Hold | None) -> None:
+        await self._write(lambda step: lanes.put_lane(step, queue, key, limits, hold))
+
+    async def lane(self, queue: str, key: str) -> Lane:
+        now = self._clock.now_ms()
+        return await self._read(lambda db: lanes.lane(db, now, queue, key))
+
+    async def lanes(self, queue: str, held: bool, cursor: str | None, limit: int) -> LanePage:
+        now = self._clock.now_ms()
+        return await self._read(lambda db: lanes.lanes(db, now, queue, held, cursor, limit))
+
+    async def put_group(self, tenant: str, name: str, callback: Callback | None, *, close: bool) -> Group:
+        return await self._write(lambda step: groups.put_group(step, tenant, name, callback, close=close))
+
+    async def group(self, tenant: str, name: str) -> Group | None:
+        return await self._read(lambda db: groups.group(db, tenant, name))
+
+    async def owed_callbacks(self, limit: int) -> list[OwedCallback]:
+        return await self._read(lambda db: callbacks.owed_callbacks(db, limit))
+
+    async def settle_callbacks(self, owed: Sequence[OwedCallback]) -> None:
+        await self._write(lambda step: callbacks.settle_callbacks(step, owed))
+
+    async def put_schedule(self, schedule: Schedule) -> Schedule:
+        return await self._write(lambda step: schedules.put_schedule(step, schedule))
+
+    async def schedules(self, tenant: str) -> list[Schedule]:
+        return await self._read(lambda db: schedules.schedules(db, tenant))
+
+    async def delete_schedule(self, tenant: str, name: str) -> bool:
+        return await self._write(lambda step: schedules.delete_schedule(step, tenant, name))
+
+    async def due_schedules(self, limit: int) -> DueSchedules:
+        now = self._clock.now_ms()
+        return await self._read(lambda db: schedules.due_schedules(db, now, limit))
+
+    async def fire(self, firings: Sequence[Firing]) -> list[Enqueued | None]:
+        return await self._write(lambda step: schedules.fire(step, firings))
 
     async def stats(self) -> list[QueueStats]:
         return await self._read(reading.stats)

@@ -4,6 +4,9 @@ from typing import Any
 
 from htq.stores.base import Promoted
 from htq.stores.sqlite.codec import FINAL_FROM, PENDING, QUEUED, SCHEDULED
+from htq.stores.sqlite.groups import drop_groups
+from htq.stores.sqlite.keys import drop_keys
+from htq.stores.sqlite.lanes import drop_lanes
 from htq.stores.sqlite.leave import reap_one
 from htq.stores.sqlite.rows import COLUMNS, Row
 from htq.stores.sqlite.step import Step
@@ -11,13 +14,14 @@ from htq.stores.sqlite.stops import lapse_stops
 
 __all__ = ["close_session", "forget", "promote", "reap"]
 
-_HELD = f"SELECT {COLUMNS} FROM tasks WHERE state = 2 AND session = ? LIMIT ?"  # noqa: S608
-_DUE = "SELECT id, queue, lane FROM tasks WHERE state = 0 AND due_at <= ? ORDER BY due_at LIMIT ?"
+_HELD = f"SELECT {COLUMNS} FROM tasks WHERE state = 2 AND session = ? LIMIT +?"  # noqa: S608
+_DUE = "SELECT id, queue, lane, grp FROM tasks WHERE state = 0 AND due_at <= ? ORDER BY due_at LIMIT +?"
 _PROMOTE = "UPDATE tasks SET state = 1, due_at = NULL, blocked_by = NULL, version = version + 1 WHERE id = ?"
 _EXPIRED = """
-SELECT id, queue, lane FROM tasks WHERE expires_at <= ?
+SELECT id, queue, lane, state, grp FROM tasks WHERE expires_at <= ?
     AND NOT EXISTS (SELECT 1 FROM stops WHERE task = tasks.id AND state = 'owed')
-ORDER BY expires_at LIMIT ?
+    AND (callback IS NULL OR NOT EXISTS (SELECT 1 FROM callbacks WHERE task = tasks.id AND task IS NOT NULL))
+ORDER BY expires_at LIMIT +?
 """
 _SIDES = (
     ("requests", "id"),
@@ -37,9 +41,10 @@ _SHRINK_BY = 1024
 
 def promote(step: Step, limit: int) -> Promoted:
     due = step.rows(_DUE, (step.now, limit))
-    step.many(_PROMOTE, [(task,) for task, _, _ in due])
-    for _, queue, lane in due:
+    step.many(_PROMOTE, [(task,) for task, _, _, _ in due])
+    for _, queue, lane, group in due:
         step.move(queue, lane, SCHEDULED, QUEUED)
+        step.move_in_group(group, SCHEDULED, QUEUED)
     if due:
         step.news.available = True
     return Promoted(len(due), step.db.execute("SELECT min(due_at) FROM tasks WHERE state = 0").get)
@@ -73,18 +78,17 @@ def _end(step: Step, session: bytes, limit: int, *, crash: bool) -> int:
 
 def forget(step: Step, limit: int) -> int:
     expired = _light_enough(step, step.rows(_EXPIRED, (step.now, limit)))
-    ids = [(task,) for task, _, _ in expired]
+    ids = [(task,) for task, _, _, _, _ in expired]
     for table, column in _SIDES:
         step.many(f"DELETE FROM {table} WHERE {column} = ?", ids)  # noqa: S608
     step.many("DELETE FROM tasks WHERE id = ?", ids)
-    for _, queue, lane in expired:
+    for _, queue, lane, state, group in expired:
         step.move(queue, lane, FINAL_FROM, None)
+        step.move_in_group(group, state, None)
     step.flush()
-    step.many("DELETE FROM lanes WHERE id = ? AND tasks = 0", {(lane,) for _, _, lane in expired})
-    step.many(
-        "DELETE FROM queues WHERE id = ?1 AND NOT EXISTS (SELECT 1 FROM lanes WHERE queue = ?1)",
-        {(queue,) for _, queue, _ in expired},
-    )
+    drop_lanes(step, {lane for _, _, lane, _, _ in expired}, limit)
+    drop_groups(step, limit)
+    drop_keys(step, limit)
     _shrink(step)
     return len(expired)
 
@@ -92,7 +96,7 @@ def forget(step: Step, limit: int) -> int:
 def _light_enough(step: Step, expired: list[Any]) -> list[Any]:
     """As many of these as one step can remove with their bodies; the rest has time until the next call."""
     weight = 0
-    for place, (task, _, _) in enumerate(expired):
+    for place, (task, *_) in enumerate(expired):
         weight += step.db.execute("SELECT coalesce(sum(length(data)), 0) FROM chunks WHERE task = ?", (task,)).get
         if weight > _WEIGHT_AT_ONCE and place:
             return expired[:place]

@@ -12,8 +12,9 @@ import apsw
 
 from htq.stores.sqlite.connection import connect, prepare, refused, unavailable
 from htq.stores.sqlite.lock import WriteLock
+from htq.stores.sqlite.news import News
 from htq.stores.sqlite.runner import Call, Runner
-from htq.stores.sqlite.step import News, Step
+from htq.stores.sqlite.step import Step
 from htq.words.clock import Clock
 from htq.words.errors import SessionLost
 

@@ -4,24 +4,56 @@ local function shown(state, cancel_at)
   return state and (cancel_at and 'canceled' or state)
 end
 
--- The task's exchange is over and its last stop is settled: what waits behind it is due.
+-- What waited behind a task that ends while it waits itself waits behind whatever that one was waiting for. Returns whether that
+-- is anything.
+local function pass_on(step, task, waiter)
+  local behind = before(step, task)
+  while behind and not (LIVE[behind.state] or behind.owed) do
+    behind = before(step, behind)
+  end
+  if not behind then
+    return false
+  end
+  clear(task, 'waiter')
+  clear(task, 'blocked_by')
+  put(behind, 'waiter', waiter.uuid)
+  put(waiter, 'blocked_by', behind.uuid)
+  return true
+end
+
+-- The task has left the wire and its last stop is settled: it waits for itself no longer, and who waits behind its exchange is due.
+-- One that came with `queue_after` (it has no time of its own) is due when the task is final.
 local function let_go(step, task)
-  if not task.waiter or task.state == 'pending' or task.owed then
+  if task.state == 'pending' or task.owed then
+    return
+  end
+  if task.blocked_by == task.uuid then
+    if task.state == 'scheduled' then
+      to_waiting(step, task)
+    else
+      clear(task, 'blocked_by')
+    end
+  end
+  if not task.waiter then
     return
   end
   local waiter = load(step, task.waiter)
-  clear(task, 'waiter')
   if not waiter or waiter.blocked_by ~= task.uuid then
+    clear(task, 'waiter')
     return
   end
-  clear(waiter, 'blocked_by')
-  if waiter.state ~= 'scheduled' then
-    return -- it was canceled while it waited
+  local behind_exchange = waiter.state == 'scheduled' and waiter.due_at
+  if LIVE[task.state] and not behind_exchange then
+    return
   end
-  if waiter.run_at <= step.now then
-    to_queued(waiter)
+  if pass_on(step, task, waiter) then
+    return
+  end
+  clear(task, 'waiter')
+  if waiter.state == 'scheduled' then
+    to_waiting(step, waiter)
   else
-    to_scheduled(waiter, waiter.run_at)
+    clear(waiter, 'blocked_by') -- it was canceled while it waited
   end
 end
 
@@ -44,8 +76,45 @@ local function free_name(step, task)
   end
 end
 
-local function kept(state, owed)
-  return state and not LIVE[state] and not owed
+-- Whether `forget` may remove it in time.
+local function kept(state, owed, calls)
+  return state and not LIVE[state] and not owed and not calls
+end
+
+-- It has left the state in which it was.
+local function leave_place(step, task)
+  local prefix, uuid, was = step.prefix, task.uuid, task.was
+  if was.state == 'queued' then
+    drop(step, prefix .. 'lane:' .. task.lane, uuid)
+    step.touched[task.lane] = true
+  elseif was.state == 'scheduled' then
+    drop(step, prefix .. 'due', uuid)
+  elseif was.state == 'pending' then
+    drop(step, prefix .. 'held:' .. was.session, uuid)
+    if was.cancel_at then
+      drop(step, prefix .. 'canceling:' .. was.session, uuid)
+    end
+  end
+  if LIVE[was.state] then
+    count(step, task.lane, was.state, -1)
+  end
+end
+
+-- It has come into the state in which it is.
+local function take_place(step, task)
+  local was, state = task.was, task.state
+  if LIVE[state] then
+    index_waiting(step, task.uuid, state, task.lane, task.ord, task.due_at)
+    count(step, task.lane, state, 1)
+  else
+    step.finished[#step.finished + 1] = task.uuid
+    if not was.state or LIVE[was.state] then
+      owe_task_callback(step, task)
+    end
+  end
+  if task.group then
+    count_group(step, task.group, was.state, state)
+  end
 end
 
 -- Move a task from where it was to where it is now, in every index. Into `pending` there is one way, and claims.lua goes it.
@@ -59,41 +128,22 @@ local function place(step, task)
     add(step, prefix .. 'by:' .. shows, 0, uuid)
   end
   if was.state ~= state then
-    local queue = task.lane:sub(1, 16)
-    if was.state == 'queued' then
-      drop(step, prefix .. 'lane:' .. task.lane, uuid)
-      step.lanes[task.lane] = true
-    elseif was.state == 'scheduled' then
-      drop(step, prefix .. 'due', uuid)
-    elseif was.state == 'pending' then
-      drop(step, prefix .. 'held:' .. was.session, uuid)
-      if was.cancel_at then
-        drop(step, prefix .. 'canceling:' .. was.session, uuid)
-      end
-    end
-    if state == 'queued' or state == 'scheduled' then
-      index_waiting(step, uuid, state, task.lane, task.ord, task.due_at)
-    else
-      step.finished[#step.finished + 1] = uuid
-    end
-    if LIVE[was.state] then
-      count(step, queue, was.state, -1)
-    end
-    if LIVE[state] then
-      count(step, queue, state, 1)
-    end
-  end
-  if state == 'scheduled' and was.state == state and was.due_at ~= task.due_at then
+    leave_place(step, task)
+    take_place(step, task)
+  elseif state == 'scheduled' and was.due_at ~= task.due_at then
+    drop(step, prefix .. 'due', uuid)
     index_waiting(step, uuid, state, task.lane, task.ord, task.due_at)
-  end
-  if state == 'pending' and task.cancel_at and not was.cancel_at then
+  elseif state == 'queued' and was.ord ~= task.ord then
+    index_waiting(step, uuid, state, task.lane, task.ord)
+  elseif state == 'pending' and task.cancel_at and not was.cancel_at then
     add(step, prefix .. 'canceling:' .. task.session, 0, uuid)
   end
-  if kept(state, task.owed) then
-    if not kept(was.state, was.owed) or was.keep_until ~= task.keep_until then
+  index_times(step, task)
+  if kept(state, task.owed, task.calls) then
+    if not kept(was.state, was.owed, was.calls) or was.keep_until ~= task.keep_until then
       add(step, prefix .. 'keep', int(task.keep_until), uuid)
     end
-  elseif kept(was.state, was.owed) then
+  elseif kept(was.state, was.owed, was.calls) then
     drop(step, prefix .. 'keep', uuid)
   end
   if task.name then
@@ -132,43 +182,6 @@ local function write_names(step)
   end
 end
 
-local function write_lanes(step)
-  for lane in pairs(step.lanes) do
-    if redis.call('EXISTS', step.prefix .. 'lane:' .. lane) == 1 then
-      enter_line(step, lane:sub(1, 16), lane)
-    else
-      leave_line(step, lane:sub(1, 16), lane)
-    end
-  end
-end
-
-local function write_counts(step)
-  for queue, counts in pairs(step.counts) do
-    local key = step.prefix .. 'queue:' .. queue
-    local low = false
-    for state, difference in pairs(counts) do
-      if difference ~= 0 then
-        local left = redis.call('HINCRBY', key, state, int(difference))
-        low = low or left <= 0
-        if state == 'queued' then
-          if left > 0 then
-            enter_line(step, '', queue)
-          else
-            leave_line(step, '', queue)
-          end
-        end
-      end
-    end
-    if low then
-      local left = redis.call('HMGET', key, 'scheduled', 'queued', 'pending')
-      if (tonumber(left[1]) or 0) + (tonumber(left[2]) or 0) + (tonumber(left[3]) or 0) <= 0 then
-        redis.call('DEL', key, step.prefix .. 'line:' .. queue, step.prefix .. 'idle:' .. queue)
-        redis.call('SREM', step.prefix .. 'queues', queue)
-      end
-    end
-  end
-end
-
 local function flush(step)
   local order = step.order
   local i = 1
@@ -188,20 +201,21 @@ local function flush(step)
   for key, pairs_of in pairs(step.adds) do
     many('ZADD', key, pairs_of)
   end
-  for queue, name in pairs(step.queues) do
-    redis.call('HSET', step.prefix .. 'queue:' .. queue, 'name', name)
-    redis.call('SADD', step.prefix .. 'queues', queue)
-  end
   write_names(step)
-  write_lanes(step)
   write_counts(step)
+  write_groups(step)
 end
 
-local function reply(step, header, blobs)
-  flush(step)
+-- What a function gives back once its step is flushed.
+local function answer(step, header, blobs)
   local out = { cmsgpack.pack(header), publish(step) }
   for _, value in ipairs(blobs or {}) do
     out[#out + 1] = value
   end
   return out
+end
+
+local function reply(step, header, blobs)
+  flush(step)
+  return answer(step, header, blobs)
 end

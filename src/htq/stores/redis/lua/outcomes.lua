@@ -25,11 +25,23 @@ local function interrupted(step, task, session)
   if task.once then
     to_final(step, task, 'error', 'interrupted')
   elseif owed then
-    put(task, 'blocked_by', task.uuid)
-    put(task, 'waiter', task.uuid)
-    to_scheduled(task, step.now + BLOCKED_FOR_MS)
+    wait_for_stop(step, task)
   else
     to_queued(task)
+  end
+end
+
+local function retry_later(step, task, session, item)
+  put(task, 'failures', (task.failures or 0) + 1)
+  put(task, 'between', task.attempt)
+  if item.between and not UNSENT[item.phase] then
+    put(task, 'between_owes', task.attempt)
+  end
+  set_run_at(task, item.due_at)
+  if item.owes and not UNSENT[item.phase] and owe_stop(step, task, task.attempt, session) then
+    wait_for_stop(step, task)
+  else
+    to_scheduled(task, item.due_at)
   end
 end
 
@@ -63,11 +75,11 @@ local function finish_plain(step, session, item)
   local prefix, uuid = step.prefix, item.uuid
   local key = prefix .. 'task:' .. uuid
   local fields = redis.call('HMGET', key, 'state', 'attempt', 'session', 'version', 'lane', 'ttl',
-    'cancel_at', 'loose', 'spooled', 'owed', 'waiter', 'name')
+    'cancel_at', 'loose', 'spooled', 'owed', 'waiter', 'name', 'group', 'callback', 'deadline', 'claimed_at')
   if fields[1] ~= 'pending' or tonumber(fields[2]) ~= item.attempt or fields[3] ~= session then
     return false
   end
-  for i = 7, 12 do
+  for i = 7, 15 do
     if fields[i] then
       return false
     end
@@ -84,8 +96,9 @@ local function finish_plain(step, session, item)
   add(step, prefix .. 'by:' .. item.state, 0, uuid)
   drop(step, prefix .. 'held:' .. session, uuid)
   add(step, prefix .. 'keep', keep_until, uuid)
-  count(step, fields[5]:sub(1, 16), 'pending', -1)
+  count(step, fields[5], 'pending', -1)
   step.finished[#step.finished + 1] = uuid
+  heed(step, fields[5], uuid, fields[16], item)
   return true
 end
 
@@ -99,6 +112,7 @@ local function finish_one(step, session, item)
     skip_blobs(step, blobs_of(item))
     return task and answer_before(step, item.uuid, item.attempt, session) or 'lost'
   end
+  heed(step, task.lane, task.uuid, task.claimed_at, item)
   if task.cancel_at then
     skip_blobs(step, blobs_of(item))
     record_end(step, task, 'c', record)
@@ -113,6 +127,8 @@ local function finish_one(step, session, item)
   drop_spooled(step, task)
   if item.kind == 'interrupted' then
     interrupted(step, task, session)
+  elseif item.kind == 'retry' then
+    retry_later(step, task, session, item)
   else
     if not UNSENT[item.phase] then
       add_loose(task)
@@ -166,3 +182,7 @@ local function append_body(keys, args)
   end
   return reply(step, true)
 end
+
+verb('append_body', append_body)
+verb('finish', finish, 'allow-oom')
+verb('settle_stops', settle_stops, 'allow-oom')

@@ -108,9 +108,25 @@ local function stats(keys, args)
   for i, queue in ipairs(redis.call('SMEMBERS', prefix .. 'queues')) do
     local row = redis.call('HMGET', prefix .. 'queue:' .. queue, 'name', 'scheduled', 'queued', 'pending')
     local lane = redis.call('ZRANGE', prefix .. 'line:' .. queue, 0, 0)[1]
+      or redis.call('ZRANGE', prefix .. 'full:' .. queue, 0, 0)[1]
     local uuid = lane and redis.call('ZRANGE', prefix .. 'lane:' .. lane, 0, 0)[1]
     row[5] = uuid and redis.call('HGET', prefix .. 'task:' .. uuid, 'created_at') or false
     out[i] = row
   end
   return out
 end
+
+-- Returns the flat fields of `settings` and of `paused`.
+local function queues(keys, args)
+  local step = begin(keys, args)
+  return { redis.call('HGETALL', step.prefix .. 'settings'), redis.call('HGETALL', step.prefix .. 'paused') }
+end
+
+verb('get', get, 'no-writes')
+verb('states', states, 'no-writes')
+verb('responses', responses, 'no-writes')
+verb('attempts', attempts, 'no-writes')
+verb('list_tasks', list_tasks, 'no-writes')
+verb('select', select_tasks, 'no-writes')
+verb('stats', stats, 'no-writes')
+verb('queues', queues, 'no-writes')

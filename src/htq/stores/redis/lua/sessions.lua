@@ -106,3 +106,8 @@ local function reap(keys, args)
   end
   return reply(step, { reaped, #lapsed })
 end
+
+verb('open_session', open_session, 'allow-oom')
+verb('heartbeat', heartbeat, 'allow-oom')
+verb('close_session', close_session, 'allow-oom')
+verb('reap', reap, 'allow-oom')

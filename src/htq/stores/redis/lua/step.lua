@@ -16,6 +16,7 @@ local function begin(keys, args)
     prefix = keys[1],
     now_us = now_us,
     now = math.floor(now_us / 1000),
+    moment = math.floor(now_us / 1000) * 1000,
     origin = args[2],
     header = cmsgpack.unpack(args[3]),
     args = args,
@@ -25,14 +26,21 @@ local function begin(keys, args)
     names = {},    -- digest -> uuid or false: what `names` will hold
     adds = {},     -- key -> {score, member, ...}
     drops = {},    -- key -> {member, ...}
-    counts = {},   -- queue -> {scheduled, queued, pending}: differences
-    queues = {},   -- queue -> name: those that tasks came into
-    lanes = {},    -- lane -> true: those whose tasks changed
-    doors = {},    -- queue -> door
+    counts = {},   -- lane -> {scheduled, queued, pending}: differences
+    touched = {},  -- lane -> true: tasks came into its line or left it, or its record changed
+    settled = {},  -- lane -> true: those whose place is right already
+    new_names = {},-- queue -> its name, as far as it may be new
+    new_keys = {}, -- lane -> its key, likewise
+    queues = {},   -- queue -> its record, once it was read (limits.lua)
+    lanes = {},    -- lane -> its record, likewise
+    groups = {},   -- group -> {state -> difference}
     available = false,
     due_at = 0,
     finished = {},
     cancels = {},
+    completed = {},
+    todo = false,
+    todo_at = 0,
   }
 end
 
@@ -66,25 +74,34 @@ local function drop(step, key, member)
   list[#list + 1] = member
 end
 
-local function count(step, queue, state, difference)
-  local counts = step.counts[queue]
+local function count(step, lane, state, difference)
+  local counts = step.counts[lane]
   if not counts then
     counts = { scheduled = 0, queued = 0, pending = 0 }
-    step.counts[queue] = counts
+    step.counts[lane] = counts
   end
   counts[state] = counts[state] + difference
 end
 
--- Enter a task that is there for the first time, or again, in the indexes of the state in which it waits.
+-- Enter a task that is there for the first time, or again, in the indexes of the state in which it waits. One that waits until
+-- another has ended has no `due_at`.
 local function index_waiting(step, uuid, state, lane, ord, due_at)
   if state == 'queued' then
     add(step, step.prefix .. 'lane:' .. lane, ord, uuid)
-    step.lanes[lane] = true
+    step.touched[lane] = true
+    step.settled[lane] = nil
     step.available = true
-  else
+  elseif due_at then
     add(step, step.prefix .. 'due', int(due_at), uuid)
     if step.due_at == 0 or due_at < step.due_at then
       step.due_at = due_at
     end
+  end
+end
+
+-- A time of the keepers' has come nearer.
+local function todo_at(step, at)
+  if step.todo_at == 0 or at < step.todo_at then
+    step.todo_at = at
   end
 end
