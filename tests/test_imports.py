@@ -80,8 +80,12 @@ THIRD_PARTIES = {
 }
 """Drivers stand at the edges. Whoever is not named imports the standard library alone."""
 
-LAZY_DRIVERS = {"htq.service.redis": {"redis"}, "htq.service.postgres": {"asyncpg"}}
-"""A service that wants a shared registry brings its driver: imported when the first connection is made."""
+LAZY_DRIVERS = {
+    "htq.service.redis": {"redis"},
+    "htq.service.postgres": {"asyncpg"},
+    "htq.policy.schedules": {"cronsim"},
+}
+"""Imported where it is first used: a service that wants a shared registry brings its driver, and most have no schedule."""
 
 IMPURE = frozenset({"asyncio", "random", "secrets", "selectors", "socket", "subprocess", "threading", "time", "uuid"})
 """What policy has no use for: it does no I/O, reads no clock and makes no chance."""
@@ -270,4 +274,4 @@ def test_library_for_others_loads_the_standard_library_alone(module: str) -> Non
 
 def test_command_line_loads_no_driver_before_it_is_needed() -> None:
     loaded = _loaded_by("import htq.cli.main")
-    assert loaded.isdisjoint({"uvicorn", "redis", "apsw", "httptools", "uvloop"})
+    assert loaded.isdisjoint({"uvicorn", "redis", "apsw", "httptools", "uvloop", "cronsim", "zoneinfo"})

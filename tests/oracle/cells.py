@@ -8,12 +8,14 @@ from collections.abc import Iterator
 from typing import Final, Literal, NamedTuple, get_args
 
 __all__ = [
+    "BETWEEN",
     "CONNECTIONS",
     "MOMENTS",
     "OPEN",
     "OVER",
     "SERVICES",
     "STORES",
+    "TOLD",
     "UNSENT",
     "WAYS",
     "Cell",
@@ -34,6 +36,8 @@ Moment = Literal[
     "sending",
     "sent",
     "receiving",
+    "between_attempts",
+    "between_told",
     "finished",
     "orphaned",
     "loose",
@@ -74,6 +78,8 @@ MOMENTS: Final[dict[Moment, str]] = {
     "sending": "sending: the service doesn't read",
     "sent": "sent: the service is at work",
     "receiving": "receiving: a part of the answer is here",
+    "between_attempts": "between two attempts",
+    "between_told": "between two attempts, where the task says `between`",
     "finished": "finished",
     "orphaned": "running, its worker just killed",
     "loose": "queued again after its worker was killed",
@@ -116,6 +122,10 @@ OPEN: Final[frozenset[Moment]] = frozenset({"sending", "sent", "receiving"})
 """The request is on the wire, and its worker alive."""
 OVER: Final[frozenset[Moment]] = frozenset({"orphaned", "loose"})
 """The request is not on the wire any more, and nobody knows what the service makes of it."""
+BETWEEN: Final[frozenset[Moment]] = frozenset({"between_attempts", "between_told"})
+"""An attempt has failed, and the next one is not due."""
+TOLD: Final[frozenset[Moment]] = OPEN | OVER | {"between_told"}
+"""The service is told, unless the task says otherwise."""
 
 
 class Cell(NamedTuple):
@@ -135,7 +145,8 @@ class Cell(NamedTuple):
     @property
     def unusual(self) -> int:
         """In how many of the lesser dimensions it departs from the usual. An upload of megabytes counts as one."""
-        return (self.way != "once") + (self.connection == "close") + (not self.delete) + (self.moment == "sending")
+        closes = self.connection == "close" and self.moment not in BETWEEN
+        return (self.way != "once") + closes + (not self.delete) + (self.moment == "sending")
 
 
 def cells(*, all_of_them: bool) -> list[Cell]:
@@ -152,11 +163,13 @@ def _product() -> Iterator[Cell]:
 
 def _differs(cell: Cell) -> bool:
     """Whether the cell is another one than its simpler neighbours."""
-    told = cell.delete and cell.moment in OPEN | OVER
+    told = cell.delete and cell.moment in TOLD
     if not told and cell.service != "stops":
         return False  # a service that is never asked can't show what it would do
     if cell.moment in UNSENT and cell.connection == "close":
         return False  # there is no connection
+    if cell.moment in BETWEEN and cell.connection == "keep-alive":
+        return False  # over the connection that it left behind a DELETE would come through closed doors
     if cell.moment == "finished" and cell.way == "superseded":
         return False  # what has ended is not superseded
     return not (cell.service == "ten_at_once" and cell.moment not in ("sent", "receiving"))

@@ -7,7 +7,7 @@ from typing import Final, Literal, NamedTuple
 
 from htq.words.attempt import Phase
 from htq.words.task import DeleteState, Proof
-from oracle.cells import OPEN, OVER, UNSENT, Cell, Service
+from oracle.cells import OPEN, TOLD, UNSENT, Cell, Service
 
 __all__ = ["GRACE", "Closing", "Expectation", "expected"]
 
@@ -72,7 +72,7 @@ _ANSWERS: Final[dict[Service, _Answer]] = {
 
 def expected(cell: Cell) -> Expectation:
     """What the contract says of a cell."""
-    told = cell.delete and cell.moment in OPEN | OVER
+    told = cell.delete and cell.moment in TOLD
     answer = _ANSWERS[cell.service] if told else None
     closing = _closing(cell, answer)
     return Expectation(
@@ -97,6 +97,8 @@ def _phase(cell: Cell) -> Phase:
             return "claimed"
         case "resolving" | "connecting":
             return "connecting"
+        case "between_attempts" | "between_told":
+            return "between_attempts"
         case "orphaned":
             return "unknown"
         case on_the_wire:

@@ -5,7 +5,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import Final
 
-from oracle.cells import CONNECTIONS, MOMENTS, SERVICES, STORES, WAYS, Cell, Moment, Service, cells
+from oracle.cells import CONNECTIONS, MOMENTS, SERVICES, STORES, TOLD, WAYS, Cell, Moment, Service, cells
 from oracle.expected import Closing, Expectation, expected
 
 __all__ = ["PAGE", "page"]
@@ -67,7 +67,7 @@ def _row(cell: Cell) -> tuple[bool, int]:
 
 
 def _untold(moment: Moment) -> str:
-    return "is not told: the task says so" if moment in ("sending", "sent", "receiving", "orphaned", "loose") else "–"
+    return "is not told: the task says so" if moment in TOLD else "–"
 
 
 def _columns(should: Expectation) -> tuple[str, ...]:

@@ -8,11 +8,11 @@ from typing import Final, NamedTuple
 
 import msgspec
 
+from htq.usecases import CancelWish, RetryWish, Submission
 from htq.usecases.results import Result
-from htq.usecases.submission import CancelWish, Submission
 from htq.words.states import Status
 from htq.words.task import CancelRecord
-from oracle.cells import OPEN, OVER, UNSENT, Cell, StoreKind
+from oracle.cells import BETWEEN, OPEN, OVER, UNSENT, Cell, StoreKind
 from oracle.rig import Rig, running_rig
 from oracle.services import WORK, CellService, running_service
 from support.target import Received
@@ -127,13 +127,14 @@ class _Play:
             data=body,
             headers=FIELDS,
             delay=1.0 if cell.moment == "scheduled" else None,
-            cancel=CancelWish(delete=cell.delete),
+            cancel=CancelWish(delete=cell.delete, between=True if cell.moment == "between_told" else None),
+            retry=RetryWish(backoff=["1h"]) if cell.moment in BETWEEN else None,
         )
         count = 10 if cell.service == "ten_at_once" else 1
         for number in range(count):
             named = str(cell) if number == 0 else None
             submission = msgspec.structs.replace(submission, id=named)
-            self._uuids.append((await self._rig.service.submit(submission)).uuid)
+            self._uuids.append((await self._rig.service.submit(submission, base="")).uuid)
 
     async def reach(self) -> None:
         """Wait until the request is where the cancel is to find it."""
@@ -142,6 +143,11 @@ class _Play:
             await self._rig.sender.requests[self.uuid].begun.wait()
         elif moment == "finished":
             await self._rig.service.result(self.uuid, WITHIN)
+        elif moment in BETWEEN:
+            await (await service.arrived(WORK, "POST", within=WITHIN)).disconnected(WITHIN)
+            # Its answer is here; when one that came after it has been through, what it came to is in the store.
+            await self._through("/plain", self._rig.elsewhere.url())
+            assert await self._rig.store.states([self.uuid]) == [("scheduled", False)]
         elif moment not in UNSENT:
             await service.arrived(WORK, "POST", count=len(self._uuids), within=WITHIN)
             if moment == "receiving":
@@ -163,7 +169,7 @@ class _Play:
                 await asyncio.gather(rig.service.cancel(self.uuid, WHY[0]), rig.other_client.cancel(self.uuid, WHY[1]))
             case "superseded":
                 newer = Submission(url=rig.elsewhere.url(f"/{self.uuid}"), id=str(cell))
-                self._successor = (await rig.service.submit(newer)).uuid
+                self._successor = (await rig.service.submit(newer, base="")).uuid
         self._canceled_at = loop.time()
         assert await rig.service.status(self.uuid) == "canceled"
 
@@ -225,7 +231,7 @@ class _Play:
 
     async def _through(self, path: str, url: str | None = None, delay: float | None = None) -> None:
         """One request all the way, queued now."""
-        task = await self._rig.service.submit(Submission(url=url or self._service.url(path), delay=delay))
+        task = await self._rig.service.submit(Submission(url=url or self._service.url(path), delay=delay), base="")
         result = await self._rig.service.result(task.uuid, WITHIN)
         assert result is not None
         assert result.status == "success", f"a plain request came to {result}"
@@ -249,7 +255,7 @@ async def play(cells: Sequence[Cell], folder: Path, redis_url: str) -> dict[Cell
         for kind in kinds:
             group.create_task(one(kind, frozenset({"orphaned"}), "orphaned"))
             group.create_task(one(kind, frozenset({"loose"}), "loose"))
-            group.create_task(one(kind, UNSENT | OPEN | {"finished"}, "living"))
+            group.create_task(one(kind, UNSENT | OPEN | BETWEEN | {"finished"}, "living"))
     lag.close()
     return seen
 

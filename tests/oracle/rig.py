@@ -108,7 +108,7 @@ class Rig:
             stop_slots=4000,
         )
         worker = Worker(self.store, self.sender, clock=self._clock, chance=Chance(self._clock), settings=settings)
-        self._working = asyncio.ensure_future(worker.run(self._stop))
+        self._working = asyncio.ensure_future(worker.run(self._stop, asyncio.Event()))
 
     async def kill_worker(self) -> None:
         """End it without a word to the store. Its connections go with it."""

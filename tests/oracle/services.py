@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from types import TracebackType
 from typing import Self
 
-from oracle.cells import Cell
+from oracle.cells import BETWEEN, Cell
 from support.target import FakeTarget, Received, _Connection, answer, early
 
 __all__ = ["CellService", "running_service"]
@@ -82,8 +82,8 @@ class CellService(FakeTarget):
 
     async def _work(self, request: Received) -> None:
         uuid = request.header("HTQ-Task-Id") or ""
-        if self._cell.moment == "finished":
-            await self._reply(request, 200)
+        if self._cell.moment == "finished" or self._cell.moment in BETWEEN:
+            await self._reply(request, 200 if self._cell.moment == "finished" else 503)
             return
         ending = self._ending.setdefault(uuid, asyncio.Event())
         ended = self._ended.setdefault(uuid, asyncio.Event())

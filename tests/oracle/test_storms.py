@@ -47,7 +47,7 @@ async def working(url: str) -> AsyncIterator[Store]:
     sender = HttpSender(clock=clock, egress=Egress())
     stop = asyncio.Event()
     worker = Worker(store, sender, clock=clock, chance=chance, settings=WorkerSettings(threads=AT_ONCE))
-    run = asyncio.ensure_future(worker.run(stop))
+    run = asyncio.ensure_future(worker.run(stop, asyncio.Event()))
     try:
         yield store
     finally:

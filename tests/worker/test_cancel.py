@@ -4,7 +4,7 @@ import pytest
 
 from htq.stores.base import Cancel
 from htq.words.task import CancelRecord, StopPolicy
-from worker.world import Sent, World
+from worker.world import World
 
 GRACE = StopPolicy().grace
 
@@ -117,8 +117,8 @@ async def test_a_delete_is_tried_three_times_and_the_request_does_not_wait_for_t
     sent = await world.sender.requests.get()
     await world.store.cancel([Cancel(uuid)])
     (await world.sender.deletes.get()).reply(503)
-    (await _next_delete(world)).fail("connect", sent=False)
-    third = await _next_delete(world)
+    (await world.next_delete()).fail("connect", sent=False)
+    third = await world.next_delete()
     world.clock.advance(GRACE)
     await sent.aborted.wait()
     third.reply(204)
@@ -183,19 +183,9 @@ async def test_the_dead_workers_delete_is_sent_by_another(world: World) -> None:
     world.clock.advance(world.settings.lease + 1)
     world.start()
     # The reaping, the adopting and the renewing each take their period.
-    delete = await _next_delete(world)
+    delete = await world.next_delete()
     assert (delete.header("HTQ-Task-Id"), delete.header("HTQ-Attempt")) == (uuid, "1")
     delete.reply(204)
     record = await canceled(world, uuid)
     assert (record.phase, record.delete.state) == ("unknown", "confirmed")
     assert world.sender.requests.empty()
-
-
-async def _next_delete(world: World) -> Sent:
-    """The next DELETE on the wire, with as much time as it takes, a little at a time."""
-    while world.sender.deletes.empty():
-        world.clock.advance(0.25)
-        # Two steps of the writer: whatever woke up, a heartbeat above all, gets its turn before more time passes.
-        await world.store.promote(1)
-        await world.store.promote(1)
-    return await world.sender.deletes.get()

@@ -10,6 +10,7 @@ from htq.words.errors import SendError
 from htq.words.task import Request
 from htq.worker.attempt import Attempts
 from htq.worker.cancels import Canceler
+from htq.worker.context import Context
 from htq.worker.persist import Persistence
 from htq.worker.run import Run, Running
 from htq.worker.stops import StopPool
@@ -29,14 +30,16 @@ def claim(world: World) -> Claim:
 
 
 def attempts(world: World, outcomes: list[Outcome]) -> Attempts:
-    return Attempts(
-        world.store,
-        world.sender,
-        "session",
+    context = Context(
+        session="session",
+        store=world.store,
+        sender=world.sender,
         clock=world.clock,
+        chance=world.chance,
         persist=Persistence(world.clock, world.chance),
-        ended=lambda _run, outcome: outcomes.append(outcome),
+        settings=world.settings,
     )
+    return Attempts(context, ended=lambda _run, outcome: outcomes.append(outcome))
 
 
 async def test_an_attempt_that_is_canceled_before_its_first_step_still_has_an_outcome(world: World) -> None:

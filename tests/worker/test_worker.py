@@ -119,7 +119,8 @@ async def test_a_graceful_stop_waits_for_what_is_on_the_wire(world: World) -> No
 
 async def test_a_graceful_stop_releases_what_was_not_sent(world: World) -> None:
     world.sender.hold_at = "connecting"
-    world.start().hurry()
+    world.hurry.set()
+    world.start()
     uuid = await world.enqueue()
     sent = await world.sender.requests.get()
     await world.stopped()
@@ -145,10 +146,10 @@ async def test_a_graceful_stop_tells_the_service_before_the_next_attempt(world: 
 
 
 async def test_a_hurried_stop_does_not_wait_for_a_service_that_never_answers_the_delete(world: World) -> None:
-    worker = world.start()
+    world.start()
     uuid = await world.enqueue()
     await world.sender.requests.get()
-    worker.hurry()
+    world.hurry.set()
     world.stop.set()
     await world.sender.deletes.get()
     await world.clock.somebody_sleeps(2.0)

@@ -1,17 +1,18 @@
 """A worker with everything around it: a real store on a file, a scripted wire, and a clock that the test moves."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 from htq.sender.base import BodyStream, Exchange, Message, Reply, Sink
-from htq.stores.base import Gap, Signal, TaskFinished
+from htq.stores.base import Signal
 from htq.stores.sqlite import SqliteStore
 from htq.words.attempt import Phase
 from htq.words.clock import Chance
 from htq.words.errors import SendError
 from htq.words.reasons import Reason
+from htq.words.retry import RetryPolicy
 from htq.words.task import Delivery, Headers, NewTask, Request, StopPolicy, Task
 from htq.worker import Worker, WorkerSettings
 from support.clock import ManualClock
@@ -78,20 +79,18 @@ class World:
         self.chance = chance
         self.sender = ScriptedSender()
         self.stop = asyncio.Event()
+        self.hurry = asyncio.Event()
         self.settings = WorkerSettings()
-        self.worker: Worker | None = None
         self._working: asyncio.Task[None] | None = None
         self._changed = asyncio.Event()
 
     def hear(self, signal: Signal) -> None:
-        if isinstance(signal, TaskFinished | Gap):
-            self._changed.set()
+        self._changed.set()
 
-    def start(self, settings: WorkerSettings | None = None) -> Worker:
+    def start(self, settings: WorkerSettings | None = None) -> None:
         self.settings = settings or self.settings
-        self.worker = Worker(self.store, self.sender, clock=self.clock, chance=self.chance, settings=self.settings)
-        self._working = asyncio.create_task(self.worker.run(self.stop))
-        return self.worker
+        worker = Worker(self.store, self.sender, clock=self.clock, chance=self.chance, settings=self.settings)
+        self._working = asyncio.create_task(worker.run(self.stop, self.hurry))
 
     async def stopped(self) -> None:
         """Ask the worker to stop, and wait until it has."""
@@ -129,18 +128,50 @@ class World:
         delete: bool = True,
         delivery: Delivery = "at_least_once",
         run_at: int | None = None,
+        stop: StopPolicy | None = None,
+        retry: RetryPolicy | None = None,
+        signed: bool = False,
+        key: str = "http://127.0.0.1:9",
+        cost: dict[str, float] | None = None,
+        cost_from: dict[str, str] | None = None,
     ) -> str:
+        request = Request(
+            url="http://127.0.0.1:9/work",
+            method=method,
+            stop=stop or StopPolicy(delete=delete),
+            retry=retry,
+            signed=signed,
+            cost_from=cost_from or {},
+        )
         task = NewTask(
             uuid=self.chance.uuid(),
-            request=Request(url="http://127.0.0.1:9/work", method=method, stop=StopPolicy(delete=delete)),
+            request=request,
             body=body,
-            key="http://127.0.0.1:9",
+            key=key,
             host="127.0.0.1",
             delivery=delivery,
             run_at=run_at,
+            cost=cost or {},
         )
         await self.store.enqueue([task])
         return task.uuid
+
+    async def next_request(self) -> Sent:
+        """The next request on the wire, with as much time as it takes, a little at a time."""
+        return await self._next(self.sender.requests)
+
+    async def next_delete(self) -> Sent:
+        """The next DELETE on the wire, in the same way."""
+        return await self._next(self.sender.deletes)
+
+    async def _next(self, wire: asyncio.Queue[Sent]) -> Sent:
+        async with asyncio.timeout(30):
+            while wire.empty():
+                self.clock.advance(0.25)
+                # Two steps of the writer: whatever woke up, a heartbeat above all, gets its turn before more time passes.
+                await self.store.promote(1)
+                await self.store.promote(1)
+            return await wire.get()
 
     async def task(self, uuid: str) -> Task:
         (task,) = await self.store.get([uuid])
@@ -149,12 +180,20 @@ class World:
 
     async def settled(self, uuid: str) -> Task:
         """The task, as soon as nothing more will happen to it."""
-        while True:
-            self._changed.clear()
-            task = await self.task(uuid)
-            if task.is_settled:
-                return task
-            await self._changed.wait()
+        return await self._until(uuid, lambda task: task.is_settled)
+
+    async def waits_again(self, uuid: str) -> Task:
+        """The task, as soon as an attempt of it has failed and another is to follow."""
+        return await self._until(uuid, lambda task: task.state == "scheduled" and task.failures > 0)
+
+    async def _until(self, uuid: str, is_so: Callable[[Task], bool]) -> Task:
+        async with asyncio.timeout(30):
+            while True:
+                self._changed.clear()
+                task = await self.task(uuid)
+                if is_so(task):
+                    return task
+                await self._changed.wait()
 
 
 @asynccontextmanager

@@ -34,16 +34,28 @@ def request_body(store: Store, claim: Claim, persist: Persistence) -> bytes | Bo
 
 
 class Spill:
-    """A sink that lays the chunks of one response beside its task."""
+    """A sink that lays the chunks of one response beside its task, and keeps a copy if they are `keeps` bytes at most."""
 
-    def __init__(self, store: Store, claim: Claim, persist: Persistence) -> None:
+    def __init__(self, store: Store, claim: Claim, persist: Persistence, keeps: int = 0) -> None:
         self._store = store
         self._ref = BodyRef(claim.uuid, claim.attempt, "response")
         self._persist = persist
         self._index = 0
+        self._keeps = keeps
+        self._kept: list[bytes] = []
+
+    @property
+    def kept(self) -> bytes | None:
+        """The whole body, or None where it was not kept."""
+        return b"".join(self._kept) if self._kept else None
 
     async def __call__(self, chunks: Sequence[bytes]) -> None:
         index = self._index
         if not await self._persist(lambda: self._store.append_body(self._ref, index, chunks)):
             raise AttemptLost(self._ref.uuid)
         self._index += len(chunks)
+        self._keeps -= sum(map(len, chunks))
+        if self._keeps >= 0:
+            self._kept += chunks
+        else:
+            self._kept.clear()

@@ -1,41 +1,34 @@
 """The fetcher: claims tasks while slots are free."""
 
 import asyncio
+import math
 from collections.abc import Callable
 
-from htq.stores.base import Claim, Store
-from htq.words.clock import Chance, Clock, wait_for
-from htq.worker.persist import Persistence
+from htq.stores.base import Claim, Claims
+from htq.words.clock import wait_for
+from htq.worker.context import Context
 
 __all__ = ["Fetcher"]
 
 _CLAIM_AT_ONCE = 256
 """Tasks in one claim, at most: larger steps of the store would hold up everybody else's."""
 
+_SKEW = 0.0025
+"""Seconds: half of the first wait for a store whose clock is behind this one's. Each that follows is twice as long."""
+
 
 class Fetcher:
-    """Claims no more than can start at once. It is woken by signals and looks by itself every `poll_every` seconds."""
+    """Claims no more than can start at once.
 
-    def __init__(
-        self,
-        store: Store,
-        session: str,
-        *,
-        clock: Clock,
-        chance: Chance,
-        persist: Persistence,
-        poll_every: float,
-        free_slots: Callable[[], int],
-        start: Callable[[Claim], None],
-    ) -> None:
-        self._store = store
-        self._session = session
-        self._clock = clock
-        self._chance = chance
-        self._persist = persist
-        self._poll_every = poll_every
+    It looks when a store signals that something may be claimed (a task came, a limit or a hold went, an attempt ended in a lane
+    that was full), when the first lane that waits for a time is ready, and every `poll_every` seconds whatever was signaled.
+    """
+
+    def __init__(self, context: Context, *, free_slots: Callable[[], int], start: Callable[[Claim], None]) -> None:
+        self._context = context
         self._free_slots = free_slots
         self._start = start
+        self._early = _SKEW
         self._available = asyncio.Event()
         self._available.set()
         self._slot_freed = asyncio.Event()
@@ -58,8 +51,9 @@ class Fetcher:
     async def run(self) -> None:
         """Claim until `stop` is called."""
         seq = 0
+        again_at: int | None = None
         while True:
-            await wait_for(self._available, self._chance.around(self._poll_every), self._clock)
+            await wait_for(self._available, self._until_next_look(again_at), self._context.clock)
             while (free := self._free_slots()) <= 0 and not self._stopping:
                 self._slot_freed.clear()
                 await self._slot_freed.wait()
@@ -69,12 +63,26 @@ class Fetcher:
             self._available.clear()
             seq += 1
             limit = min(free, _CLAIM_AT_ONCE)
-            claims = await self._claim(seq, limit)
+            claims, again_at = await self._claim(seq, limit)
             for claim in claims:
+                self._early = _SKEW
                 self._start(claim)
             if len(claims) == limit:
                 self._available.set()
 
-    async def _claim(self, seq: int, limit: int) -> list[Claim]:
+    def _until_next_look(self, again_at: int | None) -> float:
+        """Seconds: the period, or less where a lane will be ready sooner."""
+        clock, chance, settings = self._context.clock, self._context.chance, self._context.settings
+        period = chance.around(settings.poll_every)
+        left = math.inf if again_at is None else (again_at - clock.now_ms()) / 1000
+        if left > 0:
+            self._early = _SKEW
+            return min(period, left)
+        # It is ready by this clock, and not yet by the store's: however far they are apart, a few looks bridge that.
+        self._early *= 2
+        return min(period, self._early)
+
+    async def _claim(self, seq: int, limit: int) -> Claims:
         """Repeated with the same `seq`, so that a lost reply strands nothing."""
-        return await self._persist(lambda: self._store.claim(self._session, seq, limit))
+        store, session = self._context.store, self._context.session
+        return await self._context.persist(lambda: store.claim(session, seq, limit))

@@ -2,11 +2,9 @@
 
 from collections.abc import Callable
 
-from htq.stores.base import RunningCancel, Store
-from htq.words.clock import Chance, Clock
+from htq.stores.base import RunningCancel
 from htq.words.errors import SessionLost
-from htq.worker.persist import Persistence
-from htq.worker.settings import WorkerSettings
+from htq.worker.context import Context
 
 __all__ = ["Lease"]
 
@@ -20,24 +18,12 @@ class Lease:
     """
 
     def __init__(
-        self,
-        store: Store,
-        session: str,
-        opened_at: float,
-        *,
-        clock: Clock,
-        chance: Chance,
-        persist: Persistence,
-        settings: WorkerSettings,
-        on_cancels: Callable[[list[RunningCancel]], None],
+        self, context: Context, opened_at: float, *, on_cancels: Callable[[list[RunningCancel]], None]
     ) -> None:
-        self._store = store
-        self._session = session
-        self._clock = clock
-        self._chance = chance
-        self._persist = persist
+        settings = context.settings
+        self._context = context
+        self._clock = context.clock
         self._every = settings.heartbeat_every
-        self._lease = settings.lease
         self._trusted_for = settings.lease - settings.lease_margin
         self._trusted_until = opened_at + self._trusted_for
         self._on_cancels = on_cancels
@@ -45,12 +31,13 @@ class Lease:
     async def renew(self) -> None:
         """Send a heartbeat every second or so, and pass the cancels on that it brings. Ends by `SessionLost` only."""
         while True:
-            await self._clock.sleep(self._chance.around(self._every))
-            self._on_cancels(await self._persist(self._beat))
+            await self._clock.sleep(self._context.chance.around(self._every))
+            self._on_cancels(await self._context.persist(self._beat))
 
     async def _beat(self) -> list[RunningCancel]:
         sent_at = self._clock.steady()
-        heartbeat = await self._store.heartbeat(self._session, self._lease)
+        context = self._context
+        heartbeat = await context.store.heartbeat(context.session, context.settings.lease)
         self._trusted_until = sent_at + self._trusted_for
         return heartbeat.cancels
 

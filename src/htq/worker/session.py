@@ -5,7 +5,6 @@ import logging
 from collections.abc import Coroutine, Sequence
 from typing import Any, NamedTuple
 
-from htq.sender.base import Sender
 from htq.stores.base import (
     CancelRequested,
     Claim,
@@ -17,19 +16,17 @@ from htq.stores.base import (
     Signal,
     Stop,
     StopSettled,
-    Store,
     TasksAvailable,
 )
 from htq.words.attempt import UNSENT_PHASES
-from htq.words.clock import Chance, Clock, first_of
+from htq.words.clock import first_of
 from htq.worker.attempt import Attempts
 from htq.worker.cancels import Canceler
 from htq.worker.completer import Completer
+from htq.worker.context import Context
 from htq.worker.fetcher import Fetcher
 from htq.worker.lease import Lease
-from htq.worker.persist import Persistence
 from htq.worker.run import Run, Running
-from htq.worker.settings import WorkerSettings
 from htq.worker.stops import StopPool
 
 __all__ = ["WorkerSession"]
@@ -62,61 +59,33 @@ def _weight(ended: _Ended) -> int:
 class WorkerSession:
     """Claims, attempts and finishes under one lease, until it is told to stop or the lease is lost."""
 
-    def __init__(
-        self,
-        store: Store,
-        sender: Sender,
-        session: str,
-        opened_at: float,
-        *,
-        clock: Clock,
-        chance: Chance,
-        persist: Persistence,
-        settings: WorkerSettings,
-    ) -> None:
-        self._store = store
-        self._session = session
-        self._clock = clock
-        self._chance = chance
-        self._persist = persist
+    def __init__(self, context: Context, opened_at: float) -> None:
+        """`opened_at`: the steady time from which its lease is counted."""
+        settings, persist = context.settings, context.persist
+        self._context = context
+        self._store = context.store
+        self._session = context.session
+        self._clock = context.clock
         self._settings = settings
         self._group = asyncio.TaskGroup()
         self._ending = False
         self._running = Running()
         self._canceler = Canceler(
             self._running,
-            StopPool(sender, clock=clock, chance=chance, slots=settings.stop_slots),
-            clock=clock,
+            StopPool(context.sender, clock=context.clock, chance=context.chance, slots=settings.stop_slots),
+            clock=context.clock,
             spawn=self._spawn,
             settle=self._settle,
         )
-        self._attempts = Attempts(store, sender, session, clock=clock, persist=persist, ended=self._ended)
+        self._attempts = Attempts(context, ended=self._ended)
         self._completer: Completer[_Ended, Finished] = Completer(
             self._finish, persist=persist, delivered=self._finished, weigh=_weight
         )
         self._settler: Completer[StopSettled, bool] = Completer(
             self._settle_stops, persist=persist, delivered=lambda _settled, _applied: None
         )
-        self._fetcher = Fetcher(
-            store,
-            session,
-            clock=clock,
-            chance=chance,
-            persist=persist,
-            poll_every=settings.poll_every,
-            free_slots=self._free_slots,
-            start=self._start,
-        )
-        self._lease = Lease(
-            store,
-            session,
-            opened_at,
-            clock=clock,
-            chance=chance,
-            persist=persist,
-            settings=settings,
-            on_cancels=self._canceler.hear_all,
-        )
+        self._fetcher = Fetcher(context, free_slots=self._free_slots, start=self._start)
+        self._lease = Lease(context, opened_at, on_cancels=self._canceler.hear_all)
 
     def hear(self, signal: Signal) -> None:
         """A hint from the store. Nothing depends on it but the speed."""
@@ -151,7 +120,7 @@ class WorkerSession:
             adopting.cancel()
             await asyncio.wait((adopting,))
             await self._drain(fetching, hurry)
-            await self._persist(lambda: self._store.close_session(self._session))
+            await self._context.persist(lambda: self._store.close_session(self._session))
             for duty in duties:
                 duty.cancel()
 
@@ -248,7 +217,7 @@ class WorkerSession:
             stops = await self._claim_stops(seq, room)
             self._canceler.adopt(stops)
             if len(stops) < room:
-                await self._clock.sleep(self._chance.around(self._settings.poll_every))
+                await self._clock.sleep(self._context.chance.around(self._settings.poll_every))
 
     async def _claim_stops(self, seq: int, limit: int) -> Sequence[Stop]:
-        return await self._persist(lambda: self._store.claim_stops(self._session, seq, limit))
+        return await self._context.persist(lambda: self._store.claim_stops(self._session, seq, limit))

@@ -21,3 +21,5 @@ class WorkerSettings(msgspec.Struct, frozen=True, kw_only=True):
     """How often to look for work when no signal says that there is some."""
     stop_slots: int = 64
     """DELETEs in flight, at most. They take no slot of the requests."""
+    webhook_secrets: tuple[str, ...] = ()
+    """`whsec_…`, with each of which callbacks are signed: several while they are rotated."""

@@ -7,10 +7,12 @@ import socket
 
 from htq import __version__
 from htq.keeper import Keeper
+from htq.policy.signing import signing_key
 from htq.sender.base import Sender
 from htq.stores.base import SessionInfo, Signal, Store
 from htq.words.clock import Chance, Clock, first_of
 from htq.words.errors import SessionLost
+from htq.worker.context import Context
 from htq.worker.persist import Persistence
 from htq.worker.session import WorkerSession
 from htq.worker.settings import WorkerSettings
@@ -21,7 +23,10 @@ log = logging.getLogger("htq.worker")
 
 
 class Worker:
-    """Sends requests and receives responses (the seed's `htq worker`), on one event loop."""
+    """Sends requests and receives responses (the seed's `htq worker`), on one event loop.
+
+    Raises `ConfigError` if one of its secrets is none.
+    """
 
     def __init__(self, store: Store, sender: Sender, *, clock: Clock, chance: Chance, settings: WorkerSettings) -> None:
         self._store = store
@@ -31,11 +36,11 @@ class Worker:
         self._settings = settings
         self._persist = Persistence(clock, chance)
         self._keeper = Keeper(store, clock=clock, chance=chance)
+        self._signing_keys = tuple(signing_key(secret) for secret in settings.webhook_secrets)
         self._session: WorkerSession | None = None
-        self._hurry = asyncio.Event()
 
-    async def run(self, stop: asyncio.Event) -> None:
-        """Work until `stop` is set and what was on the wire has ended or was handed back.
+    async def run(self, stop: asyncio.Event, hurry: asyncio.Event) -> None:
+        """Work until `stop` is set and what was on the wire has ended; once `hurry` is set, that is handed back.
 
         Canceling the call aborts everything at once and tells the store nothing: the lease runs out by itself.
         """
@@ -44,27 +49,23 @@ class Worker:
             async with asyncio.TaskGroup() as group:
                 keeping = group.create_task(self._keeper.run())
                 log.info("Started %d workers...", self._settings.threads)
-                await self._sessions(stop)
+                await self._sessions(stop, hurry)
                 keeping.cancel()
         finally:
             unsubscribe()
-
-    def hurry(self) -> None:
-        """Do not wait for what is on the wire: hand it back now."""
-        self._hurry.set()
 
     def _hear(self, signal: Signal) -> None:
         if self._session is not None:
             self._session.hear(signal)
 
-    async def _sessions(self, stop: asyncio.Event) -> None:
+    async def _sessions(self, stop: asyncio.Event, hurry: asyncio.Event) -> None:
         while not stop.is_set():
             session = await self._open(stop)
             if session is None:
                 return
             self._session = session
             try:
-                await session.run(stop, self._hurry)
+                await session.run(stop, hurry)
             except* SessionLost as lost:
                 log.warning("the lease is lost (%s): all requests in flight are aborted", lost.exceptions[0])
             finally:
@@ -86,13 +87,14 @@ class Worker:
         # Counted from before the call: the store's lease can only end later than this worker's trust in it.
         opened_at = self._clock.steady()
         session = await self._store.open_session(info, self._settings.lease)
-        return WorkerSession(
+        context = Context(
+            session,
             self._store,
             self._sender,
-            session,
-            opened_at,
-            clock=self._clock,
-            chance=self._chance,
-            persist=self._persist,
-            settings=self._settings,
+            self._clock,
+            self._chance,
+            self._persist,
+            self._settings,
+            self._signing_keys,
         )
+        return WorkerSession(context, opened_at)
