@@ -25,6 +25,10 @@ SMALL = (
     "5",
     "--wide",
     "20",
+    "--flood",
+    "100",
+    "--seconds",
+    "1",
     "--json",
 )
 
@@ -72,6 +76,14 @@ def test_everything_is_measured_in_one_process_over_sqlite(capsys: pytest.Captur
 
     assert _figures(report, "wide", "sqlite", "up")["wall_s"] >= 1.0
 
+    fairness = _figures(report, "fairness", "sqlite", "up")
+    assert 20 <= fairness["alone_p50_ms"] <= fairness["alone_p99_ms"]
+    assert 20 <= fairness["beside_p50_ms"] <= fairness["beside_p99_ms"]
+
+    accuracy = _figures(report, "accuracy", "sqlite", "up")
+    assert 0 < accuracy["kept_per_s"] <= 101
+    assert accuracy["most_per_s"] >= 2
+
 
 def test_redis_and_processes_apart_are_counted_each(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     report = _report(
@@ -92,9 +104,10 @@ def test_redis_and_processes_apart_are_counted_each(capsys: pytest.CaptureFixtur
 def test_depth_is_measured_when_asked_for(capsys: pytest.CaptureFixture[str], tmp_path: Path, store: str) -> None:
     report = _report(capsys, tmp_path, "--store", store, "--only", "depth", "--deep", "1200")
     figures = _figures(report, "depth", store, "server")
-    for name in ("shallow", "deep"):
-        for verb in ("claim", "enqueue"):
-            assert 0 < figures[f"{name}_{verb}_p50_ms"] <= figures[f"{name}_{verb}_p99_ms"]
+    for shape in ("few", "few_lanes", "deep", "deep_lanes", "held_lanes"):
+        assert 0 < figures[f"{shape}_claim_p50_ms"] <= figures[f"{shape}_claim_p99_ms"]
+        assert figures[f"{shape}_enqueue_p99_ms"] > 0
+    assert figures["deep_claim_p99_x"] == pytest.approx(figures["deep_claim_p99_ms"] / figures["few_claim_p99_ms"])
 
 
 def test_defaults_measure_everything() -> None:

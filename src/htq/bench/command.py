@@ -96,6 +96,20 @@ def _parser() -> argparse.ArgumentParser:
     )
     add("--wide", metavar="<n>", type=_count, default=sizes.wide, help=f"requests of wide [default: {sizes.wide}]")
     add(
+        "--flood",
+        metavar="<n>",
+        type=_count,
+        default=sizes.flood,
+        help=f"requests queued in fairness [default: {sizes.flood}]",
+    )
+    add(
+        "--seconds",
+        metavar="<n>",
+        type=_count,
+        default=int(sizes.seconds),
+        help=f"how long accuracy is looked at [default: {sizes.seconds:g}]",
+    )
+    add(
         "--deep",
         metavar="<n>",
         type=_count,
@@ -134,6 +148,8 @@ def parse(argv: Sequence[str]) -> Options:
             paced=given.paced,
             cancels=given.cancels,
             wide=given.wide,
+            flood=given.flood,
+            seconds=given.seconds,
             deep=given.deep,
         ),
         redis_url=given.redis_url,

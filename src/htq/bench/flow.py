@@ -6,11 +6,23 @@ from collections.abc import Callable, Iterable, Sequence
 from htq.bench.wire import Answer, Connection, ConnectionLost
 from htq.words.clock import Clock
 
-__all__ = ["Unexpected", "drive"]
+__all__ = ["Unexpected", "drive", "expect", "uuid_of"]
 
 
 class Unexpected(Exception):
     """The system under test gave an answer with which there is nothing to measure."""
+
+
+def expect(answer: Answer, code: int) -> Answer:
+    """`answer`, if it has this code. Raises `Unexpected`."""
+    if answer.code != code:
+        raise Unexpected(f"expected {code}, got {answer.code}: {answer.body[:300].decode('utf-8', 'replace')}")
+    return answer
+
+
+def uuid_of(answer: Answer) -> str:
+    """The last part of the Location of a 303. Raises `Unexpected` for another answer."""
+    return expect(answer, 303).header(b"location").rstrip(b"/").rpartition(b"/")[2].decode("ascii")
 
 
 Take = Callable[[Answer, float], None]

@@ -2,7 +2,7 @@
 
 import msgspec
 
-__all__ = ["Cancels", "Check", "Depth", "Figures", "Flood", "Job", "Paced", "Reply"]
+__all__ = ["Accuracy", "Cancels", "Check", "Depth", "Fairness", "Figures", "Flood", "Job", "Paced", "Reply"]
 
 Figures = dict[str, float]
 """Quantities by name; the name ends in the unit."""
@@ -55,16 +55,45 @@ class Cancels(msgspec.Struct, frozen=True, tag=True, kw_only=True):
 
 
 class Depth(msgspec.Struct, frozen=True, tag=True, kw_only=True):
-    """Have `queued` tasks in the store itself, and time its claims and enqueues of ten tasks each.
+    """Time claims and enqueues of ten tasks each in the store itself, in five shapes.
 
-    Gives `claim_p50_ms`, `claim_p99_ms`, `enqueue_p50_ms`, `enqueue_p99_ms`.
+    `few` tasks in one lane, and in as many lanes (`few_lanes`); `deep` tasks in one lane, and in a tenth as many lanes
+    (`deep_lanes`); and these lanes once more, 999 of 1,000 of them held (`held_lanes`). Gives `<shape>_claim_p50_ms`,
+    `<shape>_claim_p99_ms`, `<shape>_enqueue_p99_ms`, and for the last three `<shape>_claim_p99_x`: how much dearer than the
+    shape of the same spread with few tasks.
     """
 
     store_url: str
-    queued: int
+    few: int
+    deep: int
 
 
-Job = Flood | Check | Paced | Cancels | Depth
+class Fairness(msgspec.Struct, frozen=True, tag=True, kw_only=True):
+    """Post `singles` requests of a key of their own, one after the other: alone, and beside `flood` queued ones of another key.
+
+    Each takes 20 ms at the target. Gives `alone_p50_ms`, `alone_p99_ms`, `beside_p50_ms` and `beside_p99_ms`, from before a POST
+    is written until its response is there.
+    """
+
+    api: int
+    target: int
+    flood: int
+    singles: int
+
+
+class Accuracy(msgspec.Struct, frozen=True, tag=True, kw_only=True):
+    """Queue at once what a limit of `rate` tasks a second lets through in `seconds`.
+
+    Gives `kept_per_s`, the rate at which they arrived, `most_per_s`, the most in any second, and `apart_p50_ms`.
+    """
+
+    api: int
+    target: int
+    rate: float
+    seconds: float
+
+
+Job = Flood | Check | Paced | Cancels | Depth | Fairness | Accuracy
 
 
 class Reply(msgspec.Struct, frozen=True, kw_only=True):

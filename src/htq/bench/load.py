@@ -13,8 +13,9 @@ from contextlib import asynccontextmanager
 import msgspec
 import uvloop
 
-from htq.bench.flow import Unexpected, drive
-from htq.bench.jobs import Cancels, Check, Depth, Figures, Flood, Job, Paced, Reply
+from htq.bench.fairness import accuracy, fairness
+from htq.bench.flow import Unexpected, drive, expect, uuid_of
+from htq.bench.jobs import Accuracy, Cancels, Check, Depth, Fairness, Figures, Flood, Job, Paced, Reply
 from htq.bench.stats import percentile
 from htq.bench.wire import Answer, Connection, ConnectionLost, connected, request_bytes
 from htq.words.clock import Clock, SystemClock
@@ -39,19 +40,8 @@ def _task_request(api: int, method: str, uuid: str, rest: str = "") -> bytes:
     return request_bytes(method, f"/{uuid}/{rest}", f"127.0.0.1:{api}")
 
 
-def _expect(answer: Answer, code: int) -> Answer:
-    if answer.code != code:
-        raise Unexpected(f"expected {code}, got {answer.code}: {answer.body[:300].decode('utf-8', 'replace')}")
-    return answer
-
-
-def _uuid_of(answer: Answer) -> str:
-    """The last part of the Location of a 303."""
-    return _expect(answer, 303).header(b"location").rstrip(b"/").rpartition(b"/")[2].decode("ascii")
-
-
 def _expect_response(answer: Answer, _: float) -> None:
-    _expect(answer, 200)
+    expect(answer, 200)
 
 
 def _reached(job: Flood | Cancels) -> bytes:
@@ -83,6 +73,10 @@ class Generator:
                 return await self._paced(job)
             case Cancels():
                 return await self._cancels(job)
+            case Fairness():
+                return await fairness(job, self._clock)
+            case Accuracy():
+                return await accuracy(job, self._clock)
             case Depth():
                 from htq.bench import depth  # brings the stores, which a generator of HTTP has no need of
 
@@ -93,7 +87,7 @@ class Generator:
         latencies: list[float] = []
 
         def queued(answer: Answer, seconds: float) -> None:
-            uuids.append(_uuid_of(answer))
+            uuids.append(uuid_of(answer))
             latencies.append(seconds)
 
         requests = itertools.repeat(_queue_request(job, job.path), job.tasks)
@@ -112,7 +106,7 @@ class Generator:
         counts: Counter[str] = Counter()
 
         def count(answer: Answer, _: float) -> None:
-            counts[msgspec.json.decode(_expect(answer, 200).body)["status"]] += 1
+            counts[msgspec.json.decode(expect(answer, 200).body)["status"]] += 1
 
         requests = (_task_request(job.api, "GET", uuid, "status/") for uuid in self._uuids)
         async with connected(job.api, 16) as connections:
@@ -126,8 +120,8 @@ class Generator:
 
         async def one(connection: Connection) -> None:
             begun = self._clock.steady()
-            uuid = _uuid_of(await connection.exchange(request))
-            _expect(await connection.exchange(_task_request(job.api, "GET", uuid, "response/")), 200)
+            uuid = uuid_of(await connection.exchange(request))
+            expect(await connection.exchange(_task_request(job.api, "GET", uuid, "response/")), 200)
             latencies.append(self._clock.steady() - begun)
             free.append(connection)
 
@@ -150,11 +144,11 @@ class Generator:
         asked: dict[str, float] = {}
         answered: dict[str, float] = {}
         async with self._control(job.target) as control, connected(job.api) as [connection]:
-            uuids = [_uuid_of(await connection.exchange(request)) for _ in range(job.tasks)]
+            uuids = [uuid_of(await connection.exchange(request)) for _ in range(job.tasks)]
             await control.exchange(_reached(job))
             for uuid in uuids:
                 asked[uuid] = self._clock.steady()
-                _expect(await connection.exchange(_task_request(job.api, "DELETE", uuid)), 204)
+                expect(await connection.exchange(_task_request(job.api, "DELETE", uuid)), 204)
                 answered[uuid] = self._clock.steady()
             arrived = await self._deletes(job, control)
         return {

@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable
 from typing import NamedTuple
 
-from htq.bench.jobs import Cancels, Check, Depth, Figures, Flood, Paced
+from htq.bench.jobs import Accuracy, Cancels, Check, Depth, Fairness, Figures, Flood, Paced
 from htq.bench.processes import BenchFailed
 from htq.bench.system import Mode, System
 
@@ -22,9 +22,16 @@ class Sizes(NamedTuple):
     rate: float = 50.0
     cancels: int = 200
     wide: int = 1_000
-    shallow: int = 1_000
-    deep: int = 200_000
+    flood: int = 10_000
+    limit: float = 100.0
+    seconds: float = 10.0
+    few: int = 1_000
+    deep: int = 1_000_000
     connections: int = 64
+
+    @property
+    def singles(self) -> int:
+        return max(self.flood // 50, 5)
 
     @property
     def warm_up(self) -> int:
@@ -101,11 +108,17 @@ async def _wide(system: System, sizes: Sizes) -> Figures:
 
 
 async def _depth(system: System, sizes: Sizes) -> Figures:
-    figures: Figures = {}
-    for name, queued in (("shallow", sizes.shallow), ("deep", sizes.deep)):
-        found = await system.load.do(Depth(store_url=system.store_url, queued=queued))
-        figures |= {f"{name}_{key}": value for key, value in found.items()}
-    return figures
+    return await system.load.do(Depth(store_url=system.store_url, few=sizes.few, deep=sizes.deep))
+
+
+async def _fairness(system: System, sizes: Sizes) -> Figures:
+    job = Fairness(api=system.api, target=system.target, flood=sizes.flood, singles=sizes.singles)
+    return await system.load.do(job)
+
+
+async def _accuracy(system: System, sizes: Sizes) -> Figures:
+    job = Accuracy(api=system.api, target=system.target, rate=sizes.limit, seconds=sizes.seconds)
+    return await system.load.do(job)
 
 
 async def _all_succeeded(system: System, tasks: int) -> None:
@@ -154,8 +167,22 @@ MEASURES: tuple[Measure, ...] = (
         _wide,
     ),
     Measure(
+        "fairness",
+        "a request of 20 ms alone, and beside {flood:,} queued ones of another key, 10 in flight: POST to response",
+        _WORKING,
+        lambda sizes: 10,
+        _fairness,
+    ),
+    Measure(
+        "accuracy",
+        "{limit:g} a second allowed, so many for {seconds:g} s queued at once: how they arrive at the target",
+        _WORKING,
+        lambda sizes: 256,
+        _accuracy,
+    ),
+    Measure(
         "depth",
-        "a claim and an enqueue of ten tasks, in the store by itself, with {shallow:,} and then {deep:,} more queued",
+        "a claim and an enqueue of ten tasks, in the store by itself, beside {few:,} queued ones and beside {deep:,}",
         ("server",),
         lambda sizes: 1,
         _depth,

@@ -8,7 +8,7 @@ from htq.bench.stats import Figure
 
 __all__ = ["Machine", "Report", "Result", "render", "unit_of"]
 
-_UNITS = {"_per_s": "/s", "_us": "µs", "_ms": "ms", "_mib": "MiB", "_s": "s"}
+_UNITS = {"_per_s": "/s", "_us": "µs", "_ms": "ms", "_mib": "MiB", "_s": "s", "_x": "x"}
 
 _LABELS = {
     "submits_per_s": "submitted",
@@ -28,14 +28,29 @@ _LABELS = {
     "whole_p50_ms": "from the cancel written, p50",
     "whole_p99_ms": "from the cancel written, p99",
     "wall_s": "all done after",
-    "shallow_claim_p50_ms": "a claim, few queued, p50",
-    "shallow_claim_p99_ms": "a claim, few queued, p99",
-    "deep_claim_p50_ms": "a claim, many queued, p50",
-    "deep_claim_p99_ms": "a claim, many queued, p99",
-    "shallow_enqueue_p50_ms": "an enqueue, few queued, p50",
-    "shallow_enqueue_p99_ms": "an enqueue, few queued, p99",
-    "deep_enqueue_p50_ms": "an enqueue, many queued, p50",
-    "deep_enqueue_p99_ms": "an enqueue, many queued, p99",
+    "alone_p50_ms": "alone, p50",
+    "alone_p99_ms": "alone, p99",
+    "beside_p50_ms": "beside the flood, p50",
+    "beside_p99_ms": "beside the flood, p99",
+    "kept_per_s": "arrived",
+    "most_per_s": "most in any second",
+    "apart_p50_ms": "between two, p50",
+    **{
+        f"{shape}_{figure}": f"{about}, {words}"
+        for shape, about in {
+            "few": "few in one lane",
+            "few_lanes": "few in as many lanes",
+            "deep": "many in one lane",
+            "deep_lanes": "many in many lanes",
+            "held_lanes": "nearly all lanes held",
+        }.items()
+        for figure, words in {
+            "claim_p50_ms": "a claim, p50",
+            "claim_p99_ms": "a claim, p99",
+            "enqueue_p99_ms": "an enqueue, p99",
+            "claim_p99_x": "a claim, p99, against few",
+        }.items()
+    },
 }
 
 

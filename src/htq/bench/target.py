@@ -6,9 +6,11 @@ input is closed: so it can't outlive the benchmark that started it.
     /                  any method: 200 and a small JSON body, at once
     /slow/<ms>         the same after so many milliseconds
     /hold              never answers
+    /note              answers at once, and the moment of its arrival is kept
     DELETE on any      204, and the moment of its arrival is kept under its HTQ-Task-Id
     /bench/reached/<n> answers once n requests (those to /bench/ and DELETEs apart) have arrived since the last reset
     /bench/deletes     {task id: moment of arrival}, in seconds of the steady clock, which all processes share
+    /bench/notes       the moments of arrival at /note
     /bench/reset       forgets what it has counted
 """
 
@@ -30,6 +32,11 @@ _NO_CONTENT = b"HTTP/1.1 204 No Content\r\nHTQ-Cancel: stopped\r\n\r\n"
 _NOT_FOUND = b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n"
 
 
+def _json(value: object) -> bytes:
+    body = msgspec.json.encode(value)
+    return b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body)
+
+
 class Target:
     """What all connections share: the counts, the deletes, and who waits for a count."""
 
@@ -37,6 +44,7 @@ class Target:
         self.clock = clock
         self.requests = 0
         self.deletes: dict[str, float] = {}
+        self.notes: list[float] = []
         self._open: set[asyncio.Transport] = set()
         self._waiting: list[tuple[int, asyncio.Transport]] = []
 
@@ -66,6 +74,7 @@ class Target:
     def reset(self) -> None:
         self.requests = 0
         self.deletes.clear()
+        self.notes.clear()
 
     def _answer_waiting(self) -> None:
         still = []
@@ -136,9 +145,14 @@ class _Connection(asyncio.Protocol):
                 asyncio.get_running_loop().call_later(int(milliseconds) / 1000, self._answer_late)
             case ["bench", "reached", count] if count.isdecimal():
                 self._target.await_count(int(count), transport)
+            case ["note"]:
+                self._target.notes.append(self._target.clock.steady())
+                transport.write(_OK)
+                self._target.arrived()
             case ["bench", "deletes"]:
-                body = msgspec.json.encode(self._target.deletes)
-                transport.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body))
+                transport.write(_json(self._target.deletes))
+            case ["bench", "notes"]:
+                transport.write(_json(self._target.notes))
             case ["bench", "reset"]:
                 self._target.reset()
                 transport.write(_OK)
