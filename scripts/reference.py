@@ -12,7 +12,15 @@ import msgspec
 from htq.api.problems import INTERNAL, PROBLEMS
 from htq.api.routes import ROUTES
 from htq.cli.reference import commands_page, settings_page
-from htq.usecases.submission import CancelWish, Submission, TimeoutWish
+from htq.usecases.batches import BatchItem
+from htq.usecases.change import ChangeWish
+from htq.usecases.defaults import QueueDefaults
+from htq.usecases.groups import GroupWish
+from htq.usecases.queue_wishes import BreakerWish, LaneWish, LimitsWish, PauseWish, QueueWish, RateWish
+from htq.usecases.retries import RETRY_WORDS
+from htq.usecases.schedules import ScheduleWish
+from htq.usecases.submission import Submission
+from htq.usecases.wishes import BackoffWish, CallbackWish, CancelWish, RetryWish, TimeoutWish
 from htq.words.reasons import REASONS
 from htq.words.states import TRANSITIONS
 
@@ -36,22 +44,93 @@ def table(head: tuple[str, ...], rows: list[tuple[Any, ...]]) -> str:
     return "".join(f"| {line} |\n" for line in lines)
 
 
+def fields(struct: type[msgspec.Struct], head: str = "field") -> str:
+    """A table of the fields of a struct, as they are called in JSON."""
+    names = dict(zip(struct.__struct_fields__, struct.__struct_encode_fields__, strict=True))
+    return table((head, "what it says"), [(f"`{names[name]}`", text) for name, text in described(struct)])
+
+
 def tasks_page() -> str:
-    fields = table(("field", "what it says"), [(f"`{name}`", text) for name, text in described(Submission)])
-    bounds = table(("bound", "what it says"), [(f"`{name}`", text) for name, text in described(TimeoutWish)])
-    options = table(("option", "what it says"), [(f"`{name}`", text) for name, text in described(CancelWish)])
+    words = ", ".join(f"`{word}`" for word in RETRY_WORDS)
     return f"""# The fields of a request
 
 {MADE}
-`POST /` takes a JSON object with these fields. Only `url` is needed; an unknown field is a 422 that names it.
+`POST /` takes a JSON object with these fields. Only `url` is needed; an unknown field is a 422 that names it. A field that is
+left out is as its queue says ([Queues](queues.md)), else as usual.
 
-{fields}
+{fields(Submission)}
+An item of a batch may have one more:
+
+{fields_besides(BatchItem, Submission)}
 `timeout` as an object:
 
-{bounds}
+{fields(TimeoutWish, "bound")}
+`retry` as an object ([Try again](../how-to/retries.md)):
+
+{fields(RetryWish)}
+The words of `on` are {words}; [what they mean](errors.md). `backoff` as an object:
+
+{fields(BackoffWish)}
+`callback` as an object:
+
+{fields(CallbackWish)}
 `cancel`, of a request and in the `defaults` of its queue ([Canceling](../canceling.md)):
 
-{options}"""
+{fields(CancelWish, "option")}
+## What can be changed
+
+`PATCH /<uuid>/` takes these, as a JSON merge patch (RFC 7396), as long as the request has not started:
+
+{fields(ChangeWish)}"""
+
+
+def fields_besides(struct: type[msgspec.Struct], base: type[msgspec.Struct]) -> str:
+    """A table of the fields that a struct has and its base has not."""
+    rows = [(f"`{name}`", text) for name, text in described(struct) if name not in base.__struct_fields__]
+    return table(("field", "what it says"), rows)
+
+
+def queues_page() -> str:
+    return f"""# The fields of queues, lanes, groups and schedules
+
+{MADE}
+A `PUT` takes the place of all that was said before. What is left out is as usual.
+
+## Queues
+
+`PUT /queues/<name>/` ([how to](../how-to/queues.md)):
+
+{fields(QueueWish)}
+A window of `rate`:
+
+{fields(RateWish)}
+`per_key`:
+
+{fields(LimitsWish)}
+`breaker`:
+
+{fields(BreakerWish)}
+`defaults`, each of them as in [a request](tasks.md), but for times, which count from when a request is due:
+
+{fields(QueueDefaults)}
+`POST /queues/<name>/pause/`, with a body or without:
+
+{fields(PauseWish)}
+## Lanes
+
+`PUT /queues/<name>/keys/<key>/` ([how to](../how-to/limits.md)), the key percent-encoded where it is a URL:
+
+{fields(LaneWish)}
+## Groups
+
+`PUT /groups/<name>/` ([how to](../how-to/batches.md)):
+
+{fields(GroupWish)}
+## Schedules
+
+`PUT /schedules/<name>/` ([how to](../how-to/schedules.md)):
+
+{fields(ScheduleWish)}"""
 
 
 def http_page() -> str:
@@ -116,6 +195,7 @@ PAGES = {
     "settings.md": settings_page,
     "commands.md": commands_page,
     "tasks.md": tasks_page,
+    "queues.md": queues_page,
     "http.md": http_page,
     "errors.md": errors_page,
     "states.md": states_page,

@@ -13,6 +13,9 @@ import pytest
 
 import htq
 from htq.client import AsyncClient, Client, HtqClientError, NotFound, NotYet, Rejected, Unavailable
+from htq.client.aio_parts import AsyncGroups, AsyncQueues, AsyncSchedules
+from htq.client.handles import AsyncSent, Sent
+from htq.client.parts import Groups, Queues, Schedules
 from support.htq_process import HtqProcess
 from support.target import FakeTarget, answer, hold, in_turn, raw, reset
 
@@ -190,10 +193,46 @@ async def test_what_is_no_htq_server_is_an_error_of_ours(server: FakeTarget, ask
 async def test_a_connection_that_ends_is_a_server_that_is_away_and_is_not_asked_again(
     server: FakeTarget, ask: Ask, script: Any
 ) -> None:
-    server.on("/", script)
+    server.on(f"/{UUID}/", script)
     with pytest.raises(Unavailable):
-        await ask("send", "http://target/")
+        await ask("cancel", UUID)
     assert len(server.received()) == 1
+
+
+@pytest.mark.parametrize(
+    "script",
+    [reset(), raw(b""), raw(b"HTTP/1.1 303 See Other\r\nContent-Length: 9\r\n\r\n{")],
+    ids=["reset", "end", "short"],
+)
+async def test_a_send_whose_answer_is_lost_is_asked_for_again_with_the_same_key(
+    server: FakeTarget, ask: Ask, script: Any
+) -> None:
+    server.on("/", in_turn(script, script, reply({"uuid": UUID}, 303)))
+    assert await ask("send", "http://target/") == {"uuid": UUID}
+    requests = server.received()
+    assert len(requests) == 3
+    assert len({(request.header("idempotency-key"), request.body) for request in requests}) == 1
+    assert len({request.connection_id for request in requests}) == 3
+    await ask("send", "http://target/")
+    assert server.received()[-1].header("idempotency-key") != requests[0].header("idempotency-key")
+
+
+async def test_a_send_is_given_up_after_two_more_tries(server: FakeTarget, ask: Ask) -> None:
+    server.on("/", reset())
+    with pytest.raises(Unavailable):
+        await ask("send", "http://target/", idempotency_key="mine")
+    assert [request.header("idempotency-key") for request in server.received()] == ['"mine"'] * 3
+
+
+async def test_an_answer_that_takes_too_long_is_not_asked_for_again(server: FakeTarget) -> None:
+    server.on("/", hold())
+    async with AsyncClient(server.origin, timeout=0.05) as client:
+        with pytest.raises(Unavailable):
+            await client.send("http://target/")
+    with Client(server.origin, timeout=0.05) as blocking, pytest.raises(Unavailable):
+        await asyncio.to_thread(blocking.send, "http://target/")
+    await server.all_disconnected()
+    assert len(server.received()) == 2
 
 
 async def test_chunked_and_unframed_answers_are_read(server: FakeTarget, ask: Ask) -> None:
@@ -357,9 +396,14 @@ def test_every_public_name_is_on_the_page_of_the_client() -> None:
 
 
 def test_both_clients_have_the_same_verbs_with_the_same_signatures() -> None:
-    verbs = ("send", "request", "status", "response", "wait", "cancel", "cancel_all", "purge", "queued", "size")
-    for name in ("__init__", *verbs):
-        assert inspect.signature(getattr(Client, name)) == inspect.signature(getattr(AsyncClient, name)), name
+    pairs = ((Client, AsyncClient), (Sent, AsyncSent), (Groups, AsyncGroups), (Queues, AsyncQueues))
+    for blocking, other in (*pairs, (Schedules, AsyncSchedules)):
+        verbs = {name for name in vars(blocking) if not name.startswith("_")}
+        assert verbs == {name for name in vars(other) if not name.startswith("_")}
+        for name in verbs - {"uuid"}:
+            ours, theirs = (inspect.signature(getattr(cls, name)) for cls in (blocking, other))
+            assert ours.parameters == theirs.parameters, name
+            assert str(ours.return_annotation) == str(theirs.return_annotation).replace("Async", ""), name
 
 
 def test_an_unknown_name_is_an_attribute_error() -> None:

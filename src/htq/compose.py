@@ -20,7 +20,7 @@ from htq.words.errors import HtqError, StoreUnavailable
 if TYPE_CHECKING:
     from htq.api.settings import ApiSettings
     from htq.usecases.settings import ServiceSettings
-    from htq.worker import Worker, WorkerSettings
+    from htq.worker import WorkerSettings
 
 __all__ = ["make_store", "run"]
 
@@ -149,17 +149,11 @@ class _System:
         pool = Pool(kept_within(settings.threads, self._descriptors))
         sender = HttpSender(clock=self._clock, egress=Egress(), pool=pool)
         worker = Worker(store, sender, clock=self._clock, chance=self._chance, settings=settings)
-        hurrying = asyncio.create_task(self._hurry(worker))
         calm_collector()
         try:
-            await worker.run(self._stopping.asked)
+            await worker.run(self._stopping.asked, self._stopping.hurried)
         finally:
-            hurrying.cancel()
             await sender.close()
-
-    async def _hurry(self, worker: "Worker") -> None:
-        await self._stopping.hurried.wait()
-        worker.hurry()
 
 
 # --- from the tree of settings to what each part takes --------------------------------------------
@@ -172,6 +166,7 @@ def service_settings(settings: Settings) -> "ServiceSettings":
     server = settings.server
     return ServiceSettings(
         retention=server.retention,
+        idempotency_window=server.idempotency_window,
         cancel_delete=server.cancel_delete,
         timeout=server.timeout,
         max_waiters=server.max_waiters,
@@ -201,6 +196,7 @@ def worker_settings(settings: Settings, descriptors: int) -> "WorkerSettings":
         heartbeat_every=worker.heartbeat,
         drain_timeout=worker.drain_timeout,
         poll_every=settings.store.poll_every,
+        webhook_secrets=worker.webhook_secrets,
     )
 
 

@@ -3,13 +3,27 @@
 import asyncio
 import json
 import pathlib
+from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from htq.stores.base import Filter
-from htq.usecases import CancelWish, Submission
+from htq.usecases import (
+    CallbackWish,
+    CancelWish,
+    LaneWish,
+    PauseWish,
+    QueueDefaults,
+    QueueWish,
+    Submission,
+    TimeoutWish,
+)
+from htq.usecases.change import ChangeWish
+from htq.usecases.queue_wishes import BreakerWish, LimitsWish, RateWish
+from htq.usecases.wishes import BackoffWish, RetryWish
 from htq.words.states import STATES
 from support.api import JSON, Api, api_over_sqlite
 
@@ -309,12 +323,12 @@ async def test_verbs_that_are_not_done_are_405_with_allow(api: Api) -> None:
     uuid = await api.queue()
     for path, allow in {
         "/": "DELETE, GET, HEAD, OPTIONS, POST",
-        f"/{uuid}/": "DELETE, GET, HEAD, OPTIONS",
+        f"/{uuid}/": "DELETE, GET, HEAD, OPTIONS, PATCH",
         f"/{uuid}/status/": "GET, HEAD, OPTIONS",
         f"/{uuid}/response/": "DELETE, GET, HEAD, OPTIONS",
         "/openapi.json": "GET, HEAD, OPTIONS",
     }.items():
-        for verb in ("PUT", "PATCH", "TRACE", "BREW"):
+        for verb in ("PUT", "TRACE", "BREW"):
             answer = await api.ask(verb, path)
             assert (answer.slug, answer.headers["allow"]) == ("method-not-allowed", allow)
         options = await api.ask("OPTIONS", path)
@@ -325,7 +339,7 @@ JSON_VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
     lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
 )
-NAMES = st.sampled_from([*Submission.__struct_fields__, "retry"])
+NAMES = st.sampled_from([*Submission.__struct_fields__, "nonsense"])
 TASKS = st.fixed_dictionaries({"url": st.just("http://127.0.0.1:9/") | st.text() | JSON_VALUES}, optional={}).flatmap(
     lambda task: st.dictionaries(NAMES, JSON_VALUES, max_size=4).map(lambda more: {**more, **task})
 )
@@ -357,22 +371,66 @@ def test_whatever_is_posted_is_a_303_or_a_4xx(tmp_path: pathlib.Path) -> None:
 
 
 CANCELS = st.dictionaries(st.sampled_from([*CancelWish.__struct_fields__, "remove"]), JSON_VALUES, max_size=4)
-WISHES = JSON_VALUES | st.fixed_dictionaries(
-    {}, optional={"defaults": JSON_VALUES | st.fixed_dictionaries({}, optional={"cancel": CANCELS})}
+
+
+def some_of(*shapes: type[msgspec.Struct], **more: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
+    """Objects with fields of these shapes and any values, or values that are meant for them."""
+    names = [name for shape in shapes for name in shape.__struct_encode_fields__]
+    plain = st.dictionaries(st.sampled_from([*names, "nonsense"]), JSON_VALUES, max_size=4)
+    aimed = st.fixed_dictionaries({}, optional=more)
+    return JSON_VALUES | st.tuples(plain, aimed).map(lambda pair: {**pair[0], **pair[1]})
+
+
+RATES = st.lists(some_of(RateWish, limit=st.floats() | st.integers(), per=st.floats() | st.text()), max_size=3)
+RETRIES = some_of(RetryWish, backoff=some_of(BackoffWish) | st.lists(JSON_VALUES), on=st.lists(JSON_VALUES))
+PARTS: dict[str, st.SearchStrategy[Any]] = {
+    "retry": RETRIES,
+    "callback": some_of(CallbackWish, url=st.just("http://127.0.0.1:9/")),
+    "cancel": CANCELS,
+    "timeout": some_of(TimeoutWish),
+    "start_by": st.integers() | st.text(),
+    "cost": st.dictionaries(st.text(), st.floats() | st.integers()),
+}
+WISHES = some_of(
+    QueueWish,
+    rate=RATES,
+    per_key=some_of(LimitsWish, rate=RATES),
+    breaker=some_of(BreakerWish),
+    defaults=some_of(QueueDefaults, **PARTS),
 )
+CHANGES = some_of(ChangeWish, **PARTS)
+LANES = some_of(LaneWish, rate=RATES, held_until=st.integers() | st.text())
 
 
-def test_whatever_is_put_is_a_200_or_a_4xx(tmp_path: pathlib.Path) -> None:
+def test_whatever_is_put_or_patched_is_a_200_or_a_4xx(tmp_path: pathlib.Path) -> None:
     with asyncio.Runner() as runner:
         made = api_over_sqlite(tmp_path)
         api = runner.run(made.__aenter__())
+        uuid = runner.run(api.queue(delay=60, queue="b"))
+        refused = ("malformed", "invalid-field")
 
-        @given(body=st.binary(max_size=100) | WISHES.map(lambda wish: json.dumps(wish).encode()), cancel=CANCELS)
-        @settings(max_examples=120, deadline=None)
-        def put(body: bytes, cancel: object) -> None:
-            answer = runner.run(api.ask("PUT", "/queues/a/", body, JSON))
-            assert answer.status == 200 or answer.slug in ("malformed", "invalid-field"), (body, answer.body)
-            assert runner.run(api.ask("GET", "/queues/")).status == 200
+        def say(verb: str, path: str, wish: object) -> None:
+            body = wish if isinstance(wish, bytes) else json.dumps(wish).encode()
+            answer = runner.run(api.ask(verb, path, body, JSON))
+            assert answer.status == 200 or answer.slug in refused, (path, body, answer.body)
+
+        @given(
+            body=st.binary(max_size=100),
+            wish=WISHES,
+            change=CHANGES,
+            lane=LANES,
+            pause=some_of(PauseWish),
+            cancel=CANCELS,
+        )
+        @settings(max_examples=100, deadline=None)
+        def put(body: bytes, wish: object, change: object, lane: object, pause: object, cancel: object) -> None:
+            say("PUT", "/queues/a/", body)
+            say("PUT", "/queues/a/", wish)
+            say("POST", "/queues/c/pause/", pause)
+            say("PUT", "/queues/a/keys/b/", lane)
+            say("PATCH", f"/{uuid}/", change)
+            for path in ("/queues/", "/queues/a/keys/", f"/{uuid}/"):
+                assert runner.run(api.ask("GET", path)).status == 200
             answer = runner.run(api.post({"url": "http://127.0.0.1:9/{uuid}", "queue": "a", "cancel": cancel}))
             assert answer.status == 303 or answer.slug == "invalid-field", (cancel, answer.body)
 
@@ -383,7 +441,7 @@ def test_whatever_is_put_is_a_200_or_a_4xx(tmp_path: pathlib.Path) -> None:
 
 
 FILTERS = st.dictionaries(
-    st.sampled_from(["status", "queue", "label.a", "since", "dry_run", "reason", "limit", "cursor"]),
+    st.sampled_from(["status", "queue", "label.a", "since", "dry_run", "reason", "limit", "cursor", "tasks", "held"]),
     st.sampled_from(["queued", "1", "true", "a%ff", ""]) | st.text(st.characters(max_codepoint=127)),
 ).map(lambda pairs: "&".join(f"{name}={value}" for name, value in pairs.items()))
 
@@ -394,8 +452,10 @@ def test_whatever_path_and_query_are_asked_for_it_is_no_5xx(tmp_path: pathlib.Pa
         api = runner.run(made.__aenter__())
 
         @given(
-            method=st.sampled_from(["GET", "DELETE", "HEAD", "OPTIONS", "POST", "PUT"]),
-            path=st.text() | st.sampled_from(["", "queues/", "queues/a/", "problems/", "openapi.json"]),
+            method=st.sampled_from(["GET", "DELETE", "HEAD", "OPTIONS", "POST", "PUT", "PATCH"]),
+            path=st.text()
+            | st.sampled_from(["", "queues/", "queues/a/", "queues/a/keys/", "retry/", "problems/", "openapi.json"])
+            | st.text().map("queues/a/keys/{}".format),
             query=st.text(st.characters(max_codepoint=127)) | FILTERS,
         )
         @settings(max_examples=300, deadline=None)

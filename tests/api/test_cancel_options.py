@@ -19,6 +19,7 @@ EVERYTHING = {
     "headers": {"X-Why": "canceled", "Authorization": "Bearer canary"},
     "grace": 0.5,
     "on_timeout": True,
+    "between": True,
 }
 
 
@@ -46,6 +47,7 @@ async def test_every_option_is_stored_with_the_task(api: Api) -> None:
         headers=(("X-Why", "canceled"), ("Authorization", "Bearer canary")),
         grace=0.5,
         on_timeout=True,
+        between=True,
     )
 
 
@@ -103,8 +105,13 @@ async def test_a_put_answers_with_the_queue_and_a_get_shows_the_same(api: Api) -
         "queued": 0,
         "pending": 0,
         "oldest_queued_at": None,
+        "oldest_age": None,
+        "paused": False,
         "defaults": {"cancel": {**EVERYTHING, "headers": {"X-Api-Key": "[redacted]"}}},
-        "links": {"self": "http://localhost:5000/queues/mail/"},
+        "links": {
+            "self": "http://localhost:5000/queues/mail/",
+            "keys": "http://localhost:5000/queues/mail/keys/",
+        },
     }
     assert (await api.ask("GET", "/queues/mail")).json == answer.json
     assert (await api.ask("GET", "/queues/")).json == [answer.json]
@@ -249,7 +256,7 @@ async def test_what_another_server_put_holds_within_a_second(api: Api) -> None:
 
 
 async def test_a_put_holds_at_once_even_if_a_read_was_under_way(api: Api) -> None:
-    known = api.service._queues
+    known = api.service._known
     before = await api.store.queues()
 
     class Late:

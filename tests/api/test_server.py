@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator
 import psutil
 import pytest
 
-from htq.api.protocol import LINGER_BYTES, MAX_HEAD, BoundedProtocol
+from htq.api.protocol import BODY_PACE, LINGER_BYTES, MAX_HEAD, BoundedProtocol
 from htq.api.server import ApiServer
 from htq.words.errors import ConfigError
 from support.api import Api, api_over_sqlite
@@ -95,6 +95,13 @@ async def test_links_carry_the_host_that_was_asked(served: Served) -> None:
     assert b"location: http://localhost:%d/" % served.server.port in answer
 
 
+async def test_a_key_in_a_path_may_be_a_url(served: Served) -> None:
+    for path in (b"http%3A%2F%2Fhost%3A80/", b"http%3A%2F%2Fhost%3A80", b"http://host:80/"):
+        line = b"GET /queues/default/keys/" + path + b" HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
+        _, body = head_and_body(await served.exchange(line))
+        assert json.loads(body)["key"] == "http://host:80"
+
+
 async def test_a_head_above_64_kib_is_a_431(served: Served) -> None:
     endless = b"GET / HTTP/1.1\r\nHost: localhost\r\nX: " + b"a" * (MAX_HEAD + 1000)
     assert problem(await served.exchange(endless)) == (431, "headers-too-large")
@@ -134,6 +141,35 @@ async def test_a_body_that_never_ends_is_a_408(served: Served, monkeypatch: pyte
     monkeypatch.setattr(BoundedProtocol, "body_deadline", 0.05)
     short = b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n{"
     assert problem(await served.exchange(short)) == (408, "too-slow")
+
+
+async def test_a_large_body_is_waited_for_as_long_as_it_comes_at_a_fair_pace(
+    served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    protocols: list[BoundedProtocol] = []
+    enough = asyncio.Event()
+    feed = BoundedProtocol._feed
+
+    def counted(self: BoundedProtocol, data: bytes) -> bytes:
+        protocols.append(self)
+        rest = feed(self, data)
+        if self._body_bytes >= BODY_PACE:
+            enough.set()
+        return rest
+
+    monkeypatch.setattr(BoundedProtocol, "_feed", counted)
+    head = (
+        b"POST /batch/ HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/x-ndjson\r\nContent-Length: %d\r\n\r\n"
+    )
+    _, writer = await served.open()
+    async with asyncio.timeout(10):
+        writer.write(head % (4 * BODY_PACE) + b"\n" * 3 * BODY_PACE)
+        await enough.wait()
+    protocol = protocols[0]
+    protocol._too_late()  # its time is over, and it has earned another one
+    assert not protocol.transport.is_closing()
+    assert protocol._body_bytes == 0
+    writer.transport.abort()
 
 
 @pytest.mark.parametrize(

@@ -157,7 +157,9 @@ async def test_five_thousand_who_wait_cost_one_batched_poll_a_second_and_wake_wh
     tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with api_over_sqlite(tmp_path, signals=False) as api:
-        uuids = [task.uuid for task in await asyncio.gather(*[api.service.submit(SUBMISSION) for _ in range(5000)])]
+        uuids = [
+            task.uuid for task in await asyncio.gather(*[api.service.submit(SUBMISSION, base="") for _ in range(5000)])
+        ]
         asked = [asyncio.create_task(api.ask("GET", f"/{uuid}/response/")) for uuid in uuids]
         await all_wait(api, 5000)
         calls: list[int] = []

@@ -4,8 +4,9 @@ import asyncio
 import contextlib
 import json
 import pathlib
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any, NamedTuple
+from urllib.parse import unquote
 
 from htq.api.app import App, make_app
 from htq.api.settings import ApiSettings
@@ -79,17 +80,19 @@ class Api:
         self,
         method: str,
         target: str,
-        body: bytes = b"",
+        body: bytes | Sequence[bytes] = b"",
         headers: Mapping[str, str] | None = None,
         *,
         gone: asyncio.Event | None = None,
         scheme: str = "http",
     ) -> Answer:
-        """One request. `gone` is set when its caller hangs up."""
+        """One request, its body whole or in pieces. `gone` is set when its caller hangs up."""
         path, _, query = target.partition("?")
         lines = {"Host": "localhost:5000", **(headers or {})}
         sent: list[Any] = []
-        parts: list[Any] = [{"type": "http.request", "body": body, "more_body": False}]
+        pieces = [body] if isinstance(body, bytes) else [*body, b""]
+        parts: list[Any] = [{"type": "http.request", "body": piece, "more_body": True} for piece in reversed(pieces)]
+        parts[0]["more_body"] = False
 
         async def receive() -> Any:
             if parts:
@@ -103,7 +106,7 @@ class Api:
         scope: dict[str, Any] = {
             "type": "http",
             "method": method,
-            "path": path,
+            "path": unquote(path),
             "raw_path": path.encode("utf-8", "surrogatepass"),
             "query_string": query.encode(),
             "scheme": scheme,
@@ -116,7 +119,7 @@ class Api:
         names = [name.decode() for name, _ in sent[0]["headers"]]
         assert len(names) == len(set(names)), "a header stands there twice"
         answered = {name.decode(): value.decode("latin-1") for name, value in sent[0]["headers"]}
-        return Answer(sent[0]["status"], answered, sent[1]["body"])
+        return Answer(sent[0]["status"], answered, b"".join(message["body"] for message in sent[1:]))
 
     async def post(self, task: object, headers: Mapping[str, str] | None = None) -> Answer:
         """Queue a task; text and bytes go as they are."""
@@ -129,13 +132,17 @@ class Api:
         assert answer.status == 303, answer.body
         return str(answer.json["uuid"])
 
-    async def claim(self) -> Claim:
-        """Take the next task, as a worker."""
+    async def claims(self) -> list[Claim]:
+        """What a worker is given that has a slot free: one task, or none."""
         if not self.session:
             info = SessionInfo(host="here", pid=1, threads=1, version="0")
             self.session = await self.store.open_session(info, 600.0)
         self._seq += 1
-        (claim,) = await self.store.claim(self.session, self._seq, 1)
+        return (await self.store.claim(self.session, self._seq, 1)).claims
+
+    async def claim(self) -> Claim:
+        """Take the next task, as a worker."""
+        (claim,) = await self.claims()
         return claim
 
     async def finish(

@@ -1,6 +1,7 @@
 """The ASGI application: from a request to the row of the table that answers it."""
 
 import asyncio
+from typing import BinaryIO, Final
 
 from htq.api.guard import Guard
 from htq.api.http import Call, ClientGone, Receive, Reply, Scope, Send
@@ -15,6 +16,10 @@ from htq.usecases import TaskService
 from htq.words.errors import NotAllowed, NotFound
 
 __all__ = ["App", "make_app"]
+
+_PIECE: Final = 64 * 1024
+_SEND_DEADLINE: Final = 60.0
+"""Seconds in which a reader has to make room for the next piece."""
 
 
 class App:
@@ -35,6 +40,9 @@ class App:
         except ClientGone:
             return
         await send({"type": "http.response.start", "status": reply.status, "headers": reply.headers})
+        if reply.more is not None:
+            await _send_all(reply.body, reply.more, send)
+            return
         # HEAD has all of GET but its body (RFC 9110, 9.3.2).
         body = b"" if scope["method"] == "HEAD" else reply.body
         await send({"type": "http.response.body", "body": body})
@@ -43,10 +51,10 @@ class App:
         verb: str = scope["method"]
         try:
             base = self._guard.check(scope)
-            found = self._router.find(scope["path"])
+            found = self._router.find(scope["path"], scope.get("raw_path") or scope["path"].encode())
             if found is None:
                 raise NotFound("There is no such page. A request is at /<uuid>/, and /openapi.json has them all.")
-            route, name = found
+            route = found.route
             operation = route.verbs.get("GET" if verb == "HEAD" else verb)
             if operation is None:
                 if verb == "OPTIONS":
@@ -60,7 +68,8 @@ class App:
                 scope,
                 receive,
                 base=base,
-                name=name,
+                name=found.name,
+                key=found.key,
                 query=query,
                 stopping=self.stopping,
             )
@@ -74,6 +83,20 @@ class App:
 def make_app(service: TaskService, settings: ApiSettings | None = None) -> App:
     """The API over `service`."""
     return App(service, ApiSettings() if settings is None else settings)
+
+
+async def _send_all(body: bytes, more: BinaryIO, send: Send) -> None:
+    """A reply in pieces, at its reader's pace. One who stops reading is left."""
+    with more:
+        body = body or more.read(_PIECE)
+        while body:
+            try:
+                async with asyncio.timeout(_SEND_DEADLINE):
+                    await send({"type": "http.response.body", "body": body, "more_body": True})
+            except TimeoutError:
+                return
+            body = more.read(_PIECE)
+    await send({"type": "http.response.body", "body": b""})
 
 
 def _options(route: Route) -> Reply:

@@ -1,46 +1,93 @@
 """The body of a request: read within its bounds, and decoded into the type that validates it."""
 
-import itertools
 import json
 import re
+from collections.abc import AsyncIterator
 from typing import Any, Final, TypeVar
 
 import msgspec
 
 from htq.api.explain import invalid_field
 from htq.api.http import Call, ClientGone
-from htq.usecases import QueueWish, Submission
+from htq.usecases import Change, ChangeWish, Submission
+from htq.usecases.batches import BatchItem
 from htq.usecases.submission import NO_DATA
 from htq.words.errors import InvalidField, Malformed, RequestError, TooLarge, UnsupportedMedia
 
-__all__ = ["read_queue", "read_submission"]
+__all__ = [
+    "check_type",
+    "chunks",
+    "read_change",
+    "read_item",
+    "read_submission",
+    "read_whole",
+    "read_wish",
+    "read_wish_if_any",
+]
 
 _JSON_TYPE: Final = re.compile(
     rb'application/(?:json|[a-z0-9.+_-]+\+json)\s*(?:;\s*charset\s*=\s*"?utf-?8"?\s*)?', re.IGNORECASE
 )
 
+_JSON_WANTED: Final = "The body's type is not JSON: add -H 'Content-Type: application/json' (in UTF-8)."
+
 _submission: Final = msgspec.json.Decoder(Submission)
-_queue: Final = msgspec.json.Decoder(QueueWish)
+_change: Final = msgspec.json.Decoder(ChangeWish)
 
-Wish = TypeVar("Wish", Submission, QueueWish)
+_item: Final = msgspec.json.Decoder(BatchItem)
+
+Wish = TypeVar("Wish", bound=msgspec.Struct)
+Task = TypeVar("Task", bound=Submission)
 
 
-async def read_submission(call: Call) -> Submission:
-    """The task in the call's body. Raises `UnsupportedMedia`, `TooLarge`, `Malformed` or `InvalidField`."""
-    _check_headers(call)
-    body = await _read(call)
-    submission = _decoded(body, _submission)
+async def read_submission(call: Call) -> tuple[Submission, bytes]:
+    """The task in the call's body, and that body. Raises `UnsupportedMedia`, `TooLarge`, `Malformed` or `InvalidField`."""
+    check_type(call, _JSON_TYPE, _JSON_WANTED, call.settings.max_json)
+    body = await read_whole(call, call.settings.max_json)
+    return _task(body, _submission), body
+
+
+def read_item(text: bytes) -> BatchItem:
+    """A task of a batch. Raises `Malformed` or `InvalidField`."""
+    return _task(text, _item)
+
+
+def _task(body: bytes, decoder: msgspec.json.Decoder[Task]) -> Task:
+    submission = _decoded(body, decoder)
     data = bytes(submission.data)
     if body.count(b":") != _colons(submission, data) or body.count(b"\\") != data.count(b"\\"):
         _refuse_repeated_names(body, data)
     return submission
 
 
-async def read_queue(call: Call) -> QueueWish:
-    """What the call's body says of a queue. Raises as `read_submission`."""
-    _check_headers(call)
-    body = await _read(call)
-    wish = _decoded(body, _queue)
+async def read_wish(call: Call, decoder: msgspec.json.Decoder[Wish]) -> Wish:
+    """What the call's body says. Raises as `read_submission`."""
+    return (await _wish(call, decoder))[0]
+
+
+async def read_wish_if_any(call: Call, decoder: msgspec.json.Decoder[Wish]) -> Wish | None:
+    """As `read_wish`; None where there is no body at all."""
+    body = await read_whole(call, call.settings.max_json)
+    if not body:
+        return None
+    check_type(call, _JSON_TYPE, _JSON_WANTED, call.settings.max_json)
+    return _checked(body, decoder)
+
+
+async def read_change(call: Call) -> Change:
+    """What is to be changed of a task. Raises as `read_submission`."""
+    wish, body = await _wish(call, _change)
+    return Change(msgspec.json.decode(body), wish)
+
+
+async def _wish(call: Call, decoder: msgspec.json.Decoder[Wish]) -> tuple[Wish, bytes]:
+    check_type(call, _JSON_TYPE, _JSON_WANTED, call.settings.max_json)
+    body = await read_whole(call, call.settings.max_json)
+    return _checked(body, decoder), body
+
+
+def _checked(body: bytes, decoder: msgspec.json.Decoder[Wish]) -> Wish:
+    wish = _decoded(body, decoder)
     _refuse_repeated_names(body)
     return wish
 
@@ -61,7 +108,8 @@ def _decoded(body: bytes, decoder: msgspec.json.Decoder[Wish]) -> Wish:
         raise _not_json(body, error) from None
 
 
-def _check_headers(call: Call) -> None:
+def check_type(call: Call, accepted: re.Pattern[bytes], wanted: str, limit: int) -> bytes:
+    """The body's type as it was given. Raises `UnsupportedMedia` with `wanted`, or `TooLarge` above `limit` bytes."""
     media = length = None
     for name, value in call.headers:
         if name == b"content-type":
@@ -70,14 +118,16 @@ def _check_headers(call: Call) -> None:
             length = value
         elif name == b"content-encoding" and value.strip().lower() not in (b"", b"identity"):
             raise UnsupportedMedia("The body is compressed: send it as it is, without Content-Encoding.")
-    if media is None or (media != b"application/json" and _JSON_TYPE.fullmatch(media.strip()) is None):
-        raise UnsupportedMedia("The body's type is not JSON: add -H 'Content-Type: application/json' (in UTF-8).")
+    if media is None or (media != b"application/json" and accepted.fullmatch(media.strip()) is None):
+        raise UnsupportedMedia(wanted)
     # The server has checked that it is a number; a chunked body has none, and is counted as it comes.
-    if length is not None and (len(length) > 15 or int(length) > call.settings.max_json):
-        raise _too_large(call)
+    if length is not None and (len(length) > 15 or int(length) > limit):
+        raise _too_large(limit)
+    return media
 
 
-async def _read(call: Call) -> bytes:
+async def read_whole(call: Call, limit: int) -> bytes:
+    """The body. Raises `TooLarge` above `limit` bytes, or `ClientGone`."""
     message = await call.receive()
     if message["type"] != "http.request":
         raise ClientGone
@@ -92,16 +142,33 @@ async def _read(call: Call) -> bytes:
             part = message.get("body", b"")
             parts.append(part)
             size += len(part)
-            if size > call.settings.max_json:
-                raise _too_large(call)
+            if size > limit:
+                raise _too_large(limit)
         body = b"".join(parts)
-    if len(body) > call.settings.max_json:
-        raise _too_large(call)
+    if len(body) > limit:
+        raise _too_large(limit)
     return body
 
 
-def _too_large(call: Call) -> RequestError:
-    return TooLarge(f"The body is larger than {call.settings.max_json} bytes.")
+async def chunks(call: Call, limit: int) -> AsyncIterator[bytes]:
+    """The body as it comes. Raises as `read_whole`, and takes no more from the caller than is taken from here."""
+    size = 0
+    more = True
+    while more:
+        message = await call.receive()
+        if message["type"] != "http.request":
+            raise ClientGone
+        part = message.get("body", b"")
+        size += len(part)
+        if size > limit:
+            raise _too_large(limit)
+        if part:
+            yield part
+        more = message.get("more_body", False)
+
+
+def _too_large(limit: int) -> RequestError:
+    return TooLarge(f"The body is larger than {limit} bytes.")
 
 
 def _not_json(body: bytes, error: Exception) -> RequestError:
@@ -127,7 +194,9 @@ def _colons(submission: Submission, data: bytes) -> int:
         if isinstance(value, str):
             colons += value.count(":")
         elif isinstance(value, dict):
-            colons += len(value) + "".join(itertools.chain.from_iterable(value.items())).count(":")
+            colons += len(value) + "".join(value).count(":")
+            if value is not submission.cost:  # which holds numbers
+                colons += "".join(value.values()).count(":")
     return colons
 
 

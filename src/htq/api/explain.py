@@ -8,20 +8,33 @@ from typing import Any, Final, get_args, get_type_hints
 
 import msgspec
 
-from htq.usecases import QueueWish, Submission
+from htq.usecases import ChangeWish, LaneWish, PauseWish, QueueWish, Submission
+from htq.usecases.batches import BatchItem
+from htq.usecases.groups import GroupWish
+from htq.usecases.schedules import ScheduleWish
 from htq.words.errors import InvalidField
 
 __all__ = ["invalid_field"]
 
-_UNKNOWN: Final = re.compile(r"Object contains unknown field `(.*?)`(?: - at `\$([a-z_.]*)`)?", re.DOTALL)
+_UNKNOWN: Final = re.compile(r"Object contains unknown field `(.*?)`(?: - at `\$([a-z0-9_.\[\]]*)`)?", re.DOTALL)
+_MISSING: Final = re.compile(r"Object missing required field `([a-z_]+)`(?: - at `\$([a-z0-9_.\[\]]*)`)?")
 _PLACE: Final = re.compile(r"(.*?)(?: - at (?:`(key)` in )?`\$(.*)`)?", re.DOTALL)
 _SHOWN: Final = 64
 """Characters of a caller's own name that are said back to him."""
 
 _EXAMPLES: Final[dict[type, str]] = {
     Submission: '{"url": "http://example.com/"}',
-    QueueWish: '{"defaults": {"cancel": {"delete": false}}}',
+    QueueWish: '{"concurrency": 5}',
+    LaneWish: '{"concurrency": 5}',
+    PauseWish: '{"for": "1h"}',
+    ChangeWish: '{"priority": 9}',
+    BatchItem: '{"url": "http://example.com/"}',
+    GroupWish: '{"closed": true}',
+    ScheduleWish: '{"every": 60, "task": {"url": "http://example.com/"}}',
 }
+
+_ATTRIBUTES: Final = {"for": "for_"}
+"""Fields that Python has another use for."""
 
 Shape = type[msgspec.Struct]
 
@@ -32,11 +45,12 @@ def invalid_field(body: bytes, error: msgspec.ValidationError, shape: Shape) -> 
     unknown = _UNKNOWN.fullmatch(text)
     if unknown is not None:
         return _unknown_field(unknown[1], _steps(unknown[2] or ""), shape)
+    missing = _MISSING.fullmatch(text)
+    if missing is not None:
+        return _missing_field([*_steps(missing[2] or ""), missing[1]], shape)
     found = _PLACE.fullmatch(text)
     if found is None or not found[3]:
-        if "missing required field" in text:
-            return InvalidField('url is missing: say what to request, as in {"url": "http://example.com/"}.', "/url")
-        return InvalidField(f"The body is JSON, but not an object: send one such as {_EXAMPLES[shape]}.", "")
+        return InvalidField(f"The body is JSON, but not an object: send one such as {_EXAMPLES.get(shape, '{}')}.", "")
     steps = _steps(found[3].removesuffix("[...]"))
     hint, description = _field(shape, steps)
     if found[3].endswith("[...]") or found[2]:
@@ -48,18 +62,26 @@ def invalid_field(body: bytes, error: msgspec.ValidationError, shape: Shape) -> 
 
 
 def _steps(path: str) -> list[str]:
-    return [step for step in path.split(".") if step]
+    """`.rate[0].limit` in its parts: names, and places in arrays."""
+    return [step for step in re.split(r"[.\[\]]", path) if step]
+
+
+def _missing_field(steps: Sequence[str], shape: Shape) -> InvalidField:
+    if issubclass(shape, Submission) and steps == ["url"]:
+        return InvalidField('url is missing: say what to request, as in {"url": "http://example.com/"}.', "/url")
+    _, description = _field(shape, steps)
+    return InvalidField(f"{'.'.join(steps)} is missing. It takes this: {description}", _pointer(steps))
 
 
 def _unknown_field(name: str, steps: Sequence[str], shape: Shape) -> InvalidField:
-    known = shape.__struct_fields__
-    for step in steps:
-        shape = _struct_in(_hints(shape)[step]) or shape
-        known = shape.__struct_fields__
+    if shape is ChangeWish and not steps and name in Submission.__struct_fields__:
+        return InvalidField(f"{name} can't be changed: cancel the request and post it anew.", _pointer([name]))
+    hint, _ = _field(shape, steps)
+    known = (_struct_in(hint) or shape).__struct_encode_fields__
     near = difflib.get_close_matches(name[:_SHOWN].lower(), known, 1)
-    hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(known)}."
+    guess = f"did you mean {near[0]}?" if near else f"known are {', '.join(known)}."
     shown = name if len(name) <= _SHOWN else name[:_SHOWN] + "…"
-    return InvalidField(f"The field {shown!r} is not known here: {hint}", _pointer([*steps, name[: 4 * _SHOWN]]))
+    return InvalidField(f"The field {shown!r} is not known here: {guess}", _pointer([*steps, name[: 4 * _SHOWN]]))
 
 
 def _field(shape: Shape, steps: Sequence[str]) -> tuple[Any, str]:
@@ -67,7 +89,10 @@ def _field(shape: Shape, steps: Sequence[str]) -> tuple[Any, str]:
     hint: Any = shape
     description = ""
     for step in steps:
-        hint = _hints(_struct_in(hint) or shape)[step]
+        if step.isdigit():
+            continue  # a place in an array: what is said of it, is said of each
+        owner = _struct_in(hint) or shape
+        hint = _hints(owner)[_ATTRIBUTES.get(step, step)]
         description = next(_descriptions(hint), description)
     return hint, description
 
@@ -99,8 +124,8 @@ def _culprit(body: bytes, steps: Sequence[str], hint: Any, *, names: bool) -> st
     try:
         members = msgspec.json.decode(body)
         for step in steps:
-            members = members[step]
-    except (msgspec.DecodeError, ValueError, RecursionError, KeyError):
+            members = members[int(step) if isinstance(members, list) else step]
+    except (msgspec.DecodeError, ValueError, RecursionError, LookupError):
         return ""
     for name, value in members.items() if isinstance(members, dict) else ():
         try:

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping, Sequence
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, BinaryIO, Final, NamedTuple
 
 import msgspec
 
@@ -31,6 +31,8 @@ class Reply(NamedTuple):
     status: int
     body: bytes
     headers: list[Header]
+    more: BinaryIO | None = None
+    """What follows `body`, from where it stands to its end; it is closed when that was sent."""
 
 
 EMPTY: Final = Reply(204, b"", [_NO_STORE])
@@ -53,7 +55,7 @@ class ClientGone(Exception):
 class Call:
     """One request. Header names are lower case, as ASGI has them."""
 
-    __slots__ = ("base", "headers", "name", "query", "receive", "service", "settings", "stopping")
+    __slots__ = ("base", "headers", "key", "name", "query", "receive", "service", "settings", "stopping")
 
     def __init__(
         self,
@@ -64,6 +66,7 @@ class Call:
         *,
         base: str,
         name: str,
+        key: str = "",
         query: Mapping[str, list[str]],
         stopping: asyncio.Event,
     ) -> None:
@@ -75,6 +78,8 @@ class Call:
         """Scheme and authority of every link, without a slash at the end."""
         self.name = name
         """What the path names: the uuid, the queue or the type of problem."""
+        self.key = key
+        """Where the path names a lane: its key."""
         self.query = query
         """Values by parameter: only such as the operation knows."""
         self.stopping = stopping

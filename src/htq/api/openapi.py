@@ -26,6 +26,7 @@ _HEADERS: Final = {
     "ETag": "The version of the request.",
     "Retry-After": "Seconds to wait before asking again.",
     "Preference-Applied": "Which preferences held (RFC 7240).",
+    "Idempotent-Replayed": "true: its key came before, and this is what was made then.",
     "Allow": "The methods that the resource does.",
 }
 
@@ -135,7 +136,7 @@ def _operation(operation: Operation, identifier: str, schema_of: dict[int, Any])
     if parameters:
         shown["parameters"] = parameters
     if operation.takes is not None:
-        content = {"application/json": {"schema": schema_of[id(operation.takes)]}}
+        content = {media: {"schema": schema_of[id(operation.takes)]} for media in operation.media}
         shown["requestBody"] = {"required": True, "content": content}
     responses = {str(answer.status): _answer(answer, schema_of) for answer in operation.answers}
     for status, slugs in _errors(operation.errors).items():

@@ -4,8 +4,9 @@ import re
 from typing import Final, NamedTuple
 
 from htq.api.http import Header
+from htq.words.errors import Malformed
 
-__all__ = ["NO_PREFERENCES", "Preferences", "parse_prefer", "whole_seconds"]
+__all__ = ["NO_PREFERENCES", "Preferences", "asked_wait", "parse_prefer", "whole_seconds"]
 
 _WAIT: Final = re.compile(rb'wait\s*=\s*(?:"([0-9]+)"|([0-9]+))', re.IGNORECASE)
 _ASYNC: Final = b"respond-async"
@@ -48,6 +49,22 @@ def parse_prefer(headers: list[Header], max_wait: float) -> Preferences:
     if wait is None and not respond_async:
         return NO_PREFERENCES
     return Preferences(wait, respond_async)
+
+
+def asked_wait(headers: list[Header], values: list[str] | None, max_wait: float) -> tuple[int | None, list[Header]]:
+    """For how long a caller waits, by the parameter `wait` or else by `Prefer`; and what is said of that. None: nothing was said.
+
+    Raises `Malformed` for a parameter that is no number.
+    """
+    wait: int | None = None
+    if values is not None:
+        text = values[0]
+        if len(values) > 1 or not (text.isascii() and text.isdigit()):
+            raise Malformed("wait is a number of whole seconds, given once, such as wait=10.")
+        wait = whole_seconds(text, max_wait)
+    prefer = parse_prefer(headers, max_wait)
+    applied = prefer._replace(respond_async=False, wait=prefer.wait if wait is None else None).applied()
+    return prefer.wait if wait is None else wait, applied
 
 
 def whole_seconds(digits: str, most: float) -> int:

@@ -9,7 +9,7 @@ from htq.api.http import Header, Reply, json_reply
 from htq.api.refusals import ForeignHost, ForeignOrigin, HeadersTooLarge, TooSlow
 from htq.words import errors
 
-__all__ = ["INTERNAL", "PROBLEMS", "Problem", "ProblemType", "problem_reply", "problem_type"]
+__all__ = ["INTERNAL", "PROBLEMS", "Problem", "ProblemType", "problem_of", "problem_reply", "problem_type"]
 
 log = logging.getLogger(__name__)
 
@@ -38,6 +38,12 @@ class Problem(msgspec.Struct, frozen=True, kw_only=True):
     """A sentence that says what to do."""
     pointer: str | msgspec.UnsetType = msgspec.UNSET
     """A JSON pointer (RFC 6901) to the field that can't be taken."""
+    header: str | msgspec.UnsetType = msgspec.UNSET
+    """The header that can't be taken."""
+    task: str | msgspec.UnsetType = msgspec.UNSET
+    """A URI reference to the request that stands in the way."""
+    errors: "tuple[Problem, ...] | msgspec.UnsetType" = msgspec.UNSET
+    """Where several things are wrong: each of them."""
 
 
 PROBLEMS: Final[dict[type[errors.HtqError], ProblemType]] = {
@@ -60,6 +66,9 @@ PROBLEMS: Final[dict[type[errors.HtqError], ProblemType]] = {
     errors.Conflict: ProblemType(
         409, "conflict", "The request's state does not admit this", "What was asked does not fit where it stands."
     ),
+    errors.PreconditionFailed: ProblemType(
+        412, "changed", "The request has changed since", "If-Match named a version that it does not have any more."
+    ),
     errors.TooLarge: ProblemType(413, "too-large", "The body is too large", "The detail names the limit."),
     errors.UnsupportedMedia: ProblemType(
         415, "unsupported-media", "The body's type or coding is not taken", "The detail says which one is."
@@ -75,6 +84,18 @@ PROBLEMS: Final[dict[type[errors.HtqError], ProblemType]] = {
         "invalid-field",
         "A field can't be taken",
         "A field is missing, unknown, or has a bad value; pointer says which one.",
+    ),
+    errors.KeyReused: ProblemType(
+        422,
+        "key-reused",
+        "The Idempotency-Key belongs to another request",
+        "It came before, with another body. Nothing was done.",
+    ),
+    errors.BatchRefused: ProblemType(
+        422,
+        "batch-refused",
+        "Nothing of the batch was taken",
+        "It was to be taken whole, and errors says what is wrong with which of its items.",
     ),
     HeadersTooLarge: ProblemType(
         431, "headers-too-large", "The headers are too large", "The request line and headers are limited to 64 KiB."
@@ -115,11 +136,24 @@ def problem_reply(error: Exception) -> Reply:
         more.append((b"allow", ", ".join(error.allow).encode()))
     if isinstance(error, errors.StoreUnavailable | errors.Overloaded):
         more.append((b"retry-after", b"%d" % max(1, round(error.retry_after + 0.5))))
-    problem = Problem(
+    return json_reply(kind.status, problem_of(error, kind), more, media=_MEDIA)
+
+
+def problem_of(error: BaseException, kind: ProblemType | None = None, item: int | None = None) -> Problem:
+    """What is said of an error. `item`: its place in a batch, at which its pointer begins."""
+    kind = kind or problem_type(error)
+    pointer: str | msgspec.UnsetType = msgspec.UNSET if item is None else f"/{item}"
+    if isinstance(error, errors.InvalidField):
+        pointer = error.pointer if item is None else f"/{item}{error.pointer}"
+    return Problem(
         type=kind.uri,
         title=kind.title,
         status=kind.status,
         detail=kind.meaning if kind is INTERNAL else str(error),
-        pointer=error.pointer if isinstance(error, errors.InvalidField) else msgspec.UNSET,
+        pointer=pointer,
+        header="Idempotency-Key" if isinstance(error, errors.KeyReused) else msgspec.UNSET,
+        task=f"/{error.uuid}/" if isinstance(error, errors.Conflict) and error.uuid else msgspec.UNSET,
+        errors=tuple(problem_of(each, item=at) for at, each in error.items)
+        if isinstance(error, errors.BatchRefused)
+        else msgspec.UNSET,
     )
-    return json_reply(kind.status, problem, more, media=_MEDIA)

@@ -15,14 +15,16 @@ from htq.api.problems import problem_reply
 from htq.api.refusals import HeadersTooLarge, TooSlow
 from htq.words.errors import Malformed, RequestError
 
-__all__ = ["BODY_DEADLINE", "HEAD_DEADLINE", "MAX_HEAD", "BoundedProtocol"]
+__all__ = ["BODY_DEADLINE", "BODY_PACE", "HEAD_DEADLINE", "MAX_HEAD", "BoundedProtocol"]
 
 MAX_HEAD: Final = 64 * 1024
 """Bytes of a request line and headers."""
 HEAD_DEADLINE: Final = 10.0
 """Seconds from a connection's or a request's first sign to the end of its headers."""
 BODY_DEADLINE: Final = 60.0
-"""Seconds from the end of the headers to that of the body."""
+"""Seconds from the end of the headers to that of the body, or for `BODY_PACE` bytes of it."""
+BODY_PACE: Final = 1024 * 1024
+"""Bytes of a body that earn it another `BODY_DEADLINE`: a large one takes its time, but doesn't drip."""
 LINGER: Final = 1.0
 """Seconds for which a refused sender is still listened to, so that what it was told isn't lost in a reset."""
 LINGER_BYTES: Final = 4 * 1024 * 1024
@@ -42,6 +44,8 @@ class BoundedProtocol(HttpToolsProtocol):
         self._stage: _Stage = "idle"
         self._head_bytes = 0
         self._fed = 0
+        self._body_bytes = 0
+        """Since the deadline of the body was set."""
         self._deadline: asyncio.TimerHandle | None = None
         self._deadline_of: _Stage | None = None
         self._lingering = False
@@ -124,6 +128,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self._fed = len(part)
         self.parser.feed_data(part)
         self._head_bytes += len(part)
+        self._body_bytes += len(part)
         if self._head_bytes >= MAX_HEAD and self._stage == "head":
             self._refuse(HeadersTooLarge(f"The request line and headers are longer than {MAX_HEAD} bytes."))
         elif self._stage == "idle":
@@ -161,6 +166,7 @@ class BoundedProtocol(HttpToolsProtocol):
         if self._deadline_of != stage:
             self._disarm()
             self._deadline_of = stage
+            self._body_bytes = 0
             seconds = self.head_deadline if stage == "head" else self.body_deadline
             self._deadline = self.loop.call_later(seconds, self._too_late)
 
@@ -173,6 +179,10 @@ class BoundedProtocol(HttpToolsProtocol):
     def _too_late(self) -> None:
         if self._stage == "idle":
             self.transport.close()
+        elif self._stage == "body" and (self.flow.read_paused or self._body_bytes >= BODY_PACE):
+            # It comes at a fair pace, or it is we who don't take it.
+            self._disarm()
+            self._arm()
         else:
             self._refuse(TooSlow(f"The {self._stage} of the request took too long."))
 

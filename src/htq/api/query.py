@@ -7,7 +7,7 @@ from urllib.parse import parse_qsl
 
 from htq.words.errors import Malformed
 
-__all__ = ["parse_query"]
+__all__ = ["flag", "once", "parse_query"]
 
 _MAX_PARAMETERS: Final = 64
 
@@ -33,6 +33,28 @@ def parse_query(query: bytes, known: Sequence[str]) -> Mapping[str, list[str]]:
             raise Malformed("The query holds a NUL.")
         found.setdefault(name, []).append(value)
     return found
+
+
+def once(query: Mapping[str, list[str]], name: str) -> str | None:
+    """The value of a parameter that can be given once only. Raises `Malformed`."""
+    values = query.get(name)
+    if values is None:
+        return None
+    if len(values) > 1:
+        raise Malformed(f"The parameter {name} stands there more than once: give it once.")
+    return values[0]
+
+
+def flag(query: Mapping[str, list[str]], name: str, usual: bool = False) -> bool:
+    """A parameter that is 1 or 0. Raises `Malformed`."""
+    text = once(query, name)
+    if text is None:
+        return usual
+    if text in ("1", "true"):
+        return True
+    if text in ("0", "false"):
+        return False
+    raise Malformed(f"{name} is 1 or 0.")
 
 
 def _unknown(name: str, known: Sequence[str]) -> str:

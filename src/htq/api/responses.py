@@ -8,10 +8,9 @@ from htq.api.envelope import envelope
 from htq.api.http import EMPTY, Call, Header, Reply, json_reply
 from htq.api.links import response_links
 from htq.api.patience import wait_on
-from htq.api.prefer import parse_prefer, whole_seconds
+from htq.api.prefer import asked_wait
 from htq.api.views import StatusView
 from htq.usecases import Result
-from htq.words.errors import Malformed
 
 __all__ = ["delete_response", "envelope_reply", "get_response"]
 
@@ -21,11 +20,7 @@ _LARGE: Final = 256 * 1024
 
 async def get_response(call: Call) -> Reply:
     """Blocks until it is there, as in the seed, unless the caller says how long he waits."""
-    wait = _wait(call.query.get("wait"), call.settings.max_wait)
-    prefer = parse_prefer(call.headers, call.settings.max_wait)
-    applied = prefer._replace(respond_async=False, wait=prefer.wait if wait is None else None).applied()
-    if wait is None:
-        wait = prefer.wait
+    wait, applied = asked_wait(call.headers, call.query.get("wait"), call.settings.max_wait)
     result = await wait_on(call, partial(call.service.result, call.name), wait)
     if result is None:
         status = StatusView(await call.service.status(call.name))
@@ -47,12 +42,3 @@ def _envelope_reply(result: Result, headers: list[Header]) -> Reply:
 async def delete_response(call: Call) -> Reply:
     await call.service.delete_response(call.name)
     return EMPTY
-
-
-def _wait(values: list[str] | None, most: float) -> int | None:
-    if values is None:
-        return None
-    text = values[0]
-    if len(values) > 1 or not (text.isascii() and text.isdigit()):
-        raise Malformed("wait is a number of whole seconds, given once, such as wait=10.")
-    return whole_seconds(text, most)

@@ -5,8 +5,10 @@ from typing import Annotated, Final
 from msgspec import Meta
 
 from htq.api.about import ProblemView, get_problem, list_problems
+from htq.api.changes import patch_task, retry_task, retry_tasks, run_task
+from htq.api.dispatch_routes import DISPATCH_ROUTES
 from htq.api.envelope import Envelope, Failure, NoResponse
-from htq.api.queues import get_queue, list_queues, put_queue
+from htq.api.queue_routes import QUEUE_ROUTES
 from htq.api.responses import delete_response, get_response
 from htq.api.table import Answer, Operation, Parameter, Route
 from htq.api.tasks import (
@@ -19,10 +21,20 @@ from htq.api.tasks import (
     list_tasks,
     post_task,
 )
-from htq.api.views import CanceledView, ListedTask, MatchingView, QueueView, StatusView, TaskView
-from htq.usecases import QueueWish, Submission
+from htq.api.views import CanceledView, ForgottenTask, ListedTask, MatchingView, RetriedView, StatusView, TaskView
+from htq.usecases import ChangeWish, Submission
 from htq.words.attempt import AttemptRecord
-from htq.words.errors import InvalidField, NotFound, Overloaded, StoreUnavailable, TooLarge, UnsupportedMedia
+from htq.words.errors import (
+    Conflict,
+    InvalidField,
+    KeyReused,
+    NotFound,
+    Overloaded,
+    PreconditionFailed,
+    StoreUnavailable,
+    TooLarge,
+    UnsupportedMedia,
+)
 from htq.words.states import State
 from htq.words.task import CancelRecord
 
@@ -38,6 +50,7 @@ _LATER: Final = ("Retry-After", "Preference-Applied")
 
 _TASK: Final = (NotFound, StoreUnavailable)
 _WAITS: Final = (NotFound, StoreUnavailable, Overloaded)
+_BY_HAND: Final = (NotFound, Conflict, StoreUnavailable, Overloaded)
 
 _REASON: Final = Parameter("reason", Annotated[str, Meta(max_length=500)], "Why, in a line of your own.")
 _STATUS: Final = "Status words, joined by commas or given several times."
@@ -46,10 +59,12 @@ _FILTERS: Final = (
     Parameter("key", str, "The lane."),
     Parameter("host", str, "The target's host."),
     Parameter("id", str, "The caller's own name."),
+    Parameter("group", str, "The group."),
     Parameter("label.", str, "label.<name>: the value of a label."),
     Parameter("since", _Time, "Queued at or after this time, in epoch milliseconds."),
     Parameter("until", _Time, "Queued before this time, in epoch milliseconds."),
 )
+_DRY_RUN: Final = Parameter("dry_run", bool, "1: only count, and change nothing.")
 
 ROUTES: Final[tuple[Route, ...]] = (
     Route(
@@ -72,7 +87,12 @@ ROUTES: Final[tuple[Route, ...]] = (
                 post_task,
                 "Queue a request",
                 (
-                    Answer(303, TaskView, "Queued, durably. Location has it.", ("Location", "Preference-Applied")),
+                    Answer(
+                        303,
+                        TaskView | ForgottenTask,
+                        "Queued, durably, or there already. Location has it.",
+                        ("Location", "Idempotent-Replayed", "Preference-Applied"),
+                    ),
                     Answer(
                         200,
                         _AnyEnvelope,
@@ -81,9 +101,10 @@ ROUTES: Final[tuple[Route, ...]] = (
                     ),
                     Answer(202, TaskView, "In place of 303 if preferred.", ("Location", "Preference-Applied")),
                 ),
-                (UnsupportedMedia, TooLarge, InvalidField, StoreUnavailable, Overloaded),
+                (UnsupportedMedia, TooLarge, InvalidField, KeyReused, Conflict, StoreUnavailable, Overloaded),
                 takes=Submission,
                 headers=(
+                    Parameter("Idempotency-Key", str, "The same key with the same request: the request that is there."),
                     Parameter("Prefer", str, f"{_WAIT}, for the response itself; respond-async: 202 in place of 303."),
                 ),
             ),
@@ -95,10 +116,27 @@ ROUTES: Final[tuple[Route, ...]] = (
                 query=(
                     Parameter("status", list[State], f"{_STATUS} Left out: what has not ended."),
                     *_FILTERS,
-                    Parameter("dry_run", bool, "1: only count, and change nothing."),
+                    _DRY_RUN,
                     _REASON,
                 ),
             ),
+        },
+    ),
+    Route(
+        "/retry/",
+        "Retries by hand",
+        {
+            "POST": Operation(
+                retry_tasks,
+                "Run again what a filter takes of the requests that have ended; at least one filter must be given",
+                (Answer(200, RetriedView | MatchingView, "How many run again; with dry_run, how many match."),),
+                (StoreUnavailable, Overloaded),
+                query=(
+                    Parameter("status", list[State], f"{_STATUS} Left out: error and timeout."),
+                    *_FILTERS,
+                    _DRY_RUN,
+                ),
+            )
         },
     ),
     Route(
@@ -123,6 +161,41 @@ ROUTES: Final[tuple[Route, ...]] = (
                 query=(_REASON,),
                 headers=(Parameter("Prefer", str, f"{_WAIT}, until it is known what came of it."),),
             ),
+            "PATCH": Operation(
+                patch_task,
+                "Change a request that has not started: a JSON merge patch (RFC 7396)",
+                (Answer(200, TaskView, "The request as it is now.", ("Link", "ETag")),),
+                (UnsupportedMedia, TooLarge, InvalidField, PreconditionFailed, *_BY_HAND),
+                takes=ChangeWish,
+                media=("application/merge-patch+json", "application/json"),
+                headers=(
+                    Parameter("If-Match", str, "The ETag of what is to be changed; left out, whatever it is now."),
+                ),
+            ),
+        },
+    ),
+    Route(
+        "/{uuid}/retry/",
+        "Another run of a request",
+        {
+            "POST": Operation(
+                retry_task,
+                "Run a request again that has ended and was not canceled",
+                (Answer(303, TaskView, "It will run again; its response is gone.", ("Location", "ETag")),),
+                _BY_HAND,
+            )
+        },
+    ),
+    Route(
+        "/{uuid}/run/",
+        "The start of a request",
+        {
+            "POST": Operation(
+                run_task,
+                "Let a request that waits for its time go out now",
+                (Answer(303, TaskView, "Its time is now.", ("Location", "ETag")),),
+                _BY_HAND,
+            )
         },
     ),
     Route(
@@ -176,34 +249,8 @@ ROUTES: Final[tuple[Route, ...]] = (
             )
         },
     ),
-    Route(
-        "/queues/",
-        "The queues",
-        {
-            "GET": Operation(
-                list_queues,
-                "Count the requests that have not ended, by queue",
-                (Answer(200, list[QueueView], "The queues that have any, or settings, by name."),),
-                (StoreUnavailable,),
-            )
-        },
-    ),
-    Route(
-        "/queues/{queue}/",
-        "A queue",
-        {
-            "GET": Operation(
-                get_queue, "Count its requests, and see its settings", (Answer(200, QueueView, "The queue."),), _TASK
-            ),
-            "PUT": Operation(
-                put_queue,
-                "Set what holds for its requests from now on",
-                (Answer(200, QueueView, "The queue as it is now."),),
-                (UnsupportedMedia, TooLarge, InvalidField, NotFound, StoreUnavailable),
-                takes=QueueWish,
-            ),
-        },
-    ),
+    *QUEUE_ROUTES,
+    *DISPATCH_ROUTES,
     Route(
         "/problems/",
         "The kinds of errors",

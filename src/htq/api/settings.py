@@ -23,3 +23,6 @@ class ApiSettings(msgspec.Struct, frozen=True, kw_only=True):
     """Seconds to which a caller's `wait` is clamped."""
     max_json: int = 10 * 1024 * 1024
     """Bytes of a JSON document."""
+    max_batch: int = 1024 * 1024 * 1024
+    """Bytes of a batch."""
+    max_batch_items: int = 1_000_000

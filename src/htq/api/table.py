@@ -38,6 +38,8 @@ class Operation(NamedTuple):
     """Besides those that any operation may give."""
     takes: Any = None
     """The type of the JSON body."""
+    media: tuple[str, ...] = ("application/json",)
+    """The types in which it can come, and the answer with it."""
     query: tuple[Parameter, ...] = ()
     headers: tuple[Parameter, ...] = ()
 

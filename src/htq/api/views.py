@@ -1,6 +1,7 @@
-"""What a task, a queue and a cancel look like from outside: the seed's fields first, ours where they say something."""
+"""What a task and a cancel look like from outside: the seed's fields first, ours where they say something."""
 
 import base64
+from collections.abc import Mapping
 from typing import Annotated, Any, Final
 
 import msgspec
@@ -8,23 +9,31 @@ from msgspec import UNSET, Meta, UnsetType
 
 from htq.policy.fields import is_credential, joined
 from htq.policy.target import parse_target
-from htq.usecases import Queue
+from htq.usecases import CallbackWish, RetryWish
+from htq.usecases.callbacks import callback_wish
+from htq.usecases.retries import retry_wish
+from htq.usecases.times import plain
+from htq.words.errors import InvalidField
 from htq.words.reasons import Reason
 from htq.words.states import Status
 from htq.words.task import CancelRecord, Delivery, Headers, NewTask, Request, StopPolicy, Task
 
 __all__ = [
     "REDACTED",
+    "CancelPolicy",
     "CanceledView",
+    "ForgottenTask",
     "Links",
     "ListedTask",
     "MatchingView",
-    "QueueView",
+    "RetriedView",
     "StatusView",
     "TaskView",
     "listed",
+    "refuse_redacted",
+    "shown_headers",
     "view_new",
-    "view_queue",
+    "view_policy",
     "view_task",
 ]
 
@@ -52,6 +61,7 @@ class CancelPolicy(msgspec.Struct, frozen=True, kw_only=True):
     ] = UNSET
     grace: float | UnsetType = UNSET
     on_timeout: bool | UnsetType = UNSET
+    between: bool | UnsetType = UNSET
 
 
 class Links(msgspec.Struct, frozen=True):
@@ -87,14 +97,24 @@ class TaskView(msgspec.Struct, frozen=True, kw_only=True):
     queue: str | UnsetType = UNSET
     key: str | UnsetType = UNSET
     priority: int | UnsetType = UNSET
+    group: str | UnsetType = UNSET
     labels: dict[str, str] | UnsetType = UNSET
-    run_at: int | UnsetType = UNSET
+    run_at: Annotated[
+        int | UnsetType, Meta(description="When it is due: as it was given, or when it is tried again.")
+    ] = UNSET
+    start_by: int | UnsetType = UNSET
+    deadline: int | UnsetType = UNSET
+    cost: dict[str, float] | UnsetType = UNSET
+    cost_from: dict[str, str] | UnsetType = UNSET
+    retry: Annotated[RetryWish | UnsetType, Meta(description="Which failures lead to another attempt.")] = UNSET
+    callback: Annotated[CallbackWish | UnsetType, Meta(description="Where it is told that it has ended.")] = UNSET
     delivery: Delivery | UnsetType = UNSET
     redirects: int | UnsetType = UNSET
     cancel_policy: Annotated[
         CancelPolicy | UnsetType, Meta(description="How the target is told of a cancel, as it was resolved.")
     ] = UNSET
     attempt: Annotated[int | UnsetType, Meta(description="Exchanges begun.")] = UNSET
+    failures: Annotated[int | UnsetType, Meta(description="Attempts that failed and led to another.")] = UNSET
     reason: Reason | UnsetType = UNSET
     finished_at: int | UnsetType = UNSET
     cancel: Annotated[CancelRecord | UnsetType, Meta(description="What a cancel met and what came of it.")] = UNSET
@@ -106,34 +126,28 @@ class ListedTask(TaskView, frozen=True, kw_only=True):
     links: Links
 
 
-class DefaultsView(msgspec.Struct, frozen=True, kw_only=True):
-    """What holds for a queue's requests that say nothing else."""
-
-    cancel: CancelPolicy | UnsetType = UNSET
-
-
-class QueueView(msgspec.Struct, frozen=True, kw_only=True):
-    """A queue: counts of its requests that have not ended, and its settings."""
-
-    name: str
-    scheduled: int
-    queued: int
-    pending: int
-    oldest_queued_at: int | None
-    defaults: DefaultsView
-    links: dict[str, str]
-
-
 class CanceledView(msgspec.Struct, frozen=True):
     """What came of a cancel in bulk."""
 
     canceled: Annotated[int, Meta(description="Requests that are canceled by it.")]
 
 
+class RetriedView(msgspec.Struct, frozen=True):
+    """What came of a retry in bulk."""
+
+    retried: Annotated[int, Meta(description="Requests that will run again.")]
+
+
 class MatchingView(msgspec.Struct, frozen=True):
-    """What a cancel in bulk would have taken."""
+    """What a cancel or retry in bulk would have taken."""
 
     matching: Annotated[int, Meta(description="Requests that match.")]
+
+
+class ForgottenTask(msgspec.Struct, frozen=True):
+    """A request whose Idempotency-Key is known for longer than it is kept."""
+
+    uuid: str
 
 
 def view_task(task: Task) -> TaskView:
@@ -153,25 +167,6 @@ def listed(task: Task, base: str) -> ListedTask:
     return ListedTask(links=Links(url, f"{url}status/", f"{url}response/"), **_fields(task))
 
 
-def view_queue(queue: Queue, url: str) -> QueueView:
-    stats, settings = queue
-    stop = settings.stop if settings is not None else None
-    cancel: CancelPolicy | UnsetType = UNSET
-    if settings is not None and stop is not None:
-        cancel = _policy(stop)
-        if settings.stop_delete_given:
-            cancel = msgspec.structs.replace(cancel, delete=stop.delete)
-    return QueueView(
-        name=stats.name,
-        scheduled=stats.scheduled,
-        queued=stats.queued,
-        pending=stats.pending,
-        oldest_queued_at=stats.oldest_queued_at,
-        defaults=DefaultsView(cancel=cancel),
-        links={"self": url},
-    )
-
-
 def _time_of(uuid: str) -> int | None:
     """When the task was accepted: the time in its UUIDv7, the same in the first answer as ever after."""
     return int(uuid[:8] + uuid[9:13], 16) if uuid[14] == "7" else None
@@ -184,7 +179,7 @@ def _given(task: Task | NewTask, body: bytes | None, size: int, status: Status) 
         "timeout": _timeout(request),
         "status": status,
         "data": None,
-        "headers": _shown(request.headers) if request.headers else {},
+        "headers": shown_headers(request.headers) if request.headers else {},
         "url": request.url,
         "method": request.method,
         "uuid": task.uuid,
@@ -206,14 +201,28 @@ def _given(task: Task | NewTask, body: bytes | None, size: int, status: Status) 
         fields["key"] = task.key
     if task.priority != 5:
         fields["priority"] = task.priority
+    if task.group is not None:
+        fields["group"] = task.group
     if task.labels:
         fields["labels"] = task.labels
+    if task.start_by is not None:
+        fields["start_by"] = task.start_by
+    if task.deadline is not None:
+        fields["deadline"] = task.deadline
+    if task.cost:
+        fields["cost"] = {unit: plain(cost) for unit, cost in task.cost.items()}
+    if request.cost_from:
+        fields["cost_from"] = request.cost_from
+    if request.retry is not None:
+        fields["retry"] = retry_wish(request.retry)
+    if request.callback is not None:
+        fields["callback"] = callback_wish(request.callback)
     if task.delivery != "at_least_once":
         fields["delivery"] = task.delivery
     if request.redirects:
         fields["redirects"] = request.redirects
     if request.stop != _USUAL_STOP:
-        fields["cancel_policy"] = _policy(request.stop)
+        fields["cancel_policy"] = view_policy(request.stop)
     return fields
 
 
@@ -226,6 +235,8 @@ def _fields(task: Task) -> dict[str, Any]:
         fields["run_at"] = task.run_at
     if task.attempt:
         fields["attempt"] = task.attempt
+    if task.failures:
+        fields["failures"] = task.failures
     if task.reason is not None:
         fields["reason"] = task.reason
     if task.finished_at is not None:
@@ -235,36 +246,43 @@ def _fields(task: Task) -> dict[str, Any]:
     return fields
 
 
-def _policy(stop: StopPolicy) -> CancelPolicy:
+def view_policy(stop: StopPolicy) -> CancelPolicy:
+    """How a target is told of a cancel, without what is usual."""
     usual = _USUAL_STOP
     return CancelPolicy(
         delete=UNSET if stop.delete == usual.delete else stop.delete,
         method=UNSET if stop.method == usual.method else stop.method.lower(),
         url=UNSET if stop.url is None else stop.url,
-        headers=_shown(stop.headers) if stop.headers else UNSET,
-        grace=UNSET if stop.grace == usual.grace else _number(stop.grace),
+        headers=shown_headers(stop.headers) if stop.headers else UNSET,
+        grace=UNSET if stop.grace == usual.grace else plain(stop.grace),
         on_timeout=UNSET if stop.on_timeout == usual.on_timeout else stop.on_timeout,
+        between=UNSET if stop.between == usual.between else stop.between,
     )
 
 
 def _timeout(request: Request) -> float | dict[str, float]:
     timeouts = request.timeouts
     if not request.timeout_given:
-        return _number(timeouts.total)
+        return plain(timeouts.total)
     bounds = {
         "connect": timeouts.connect,
         "first_byte": timeouts.first_byte,
         "idle": timeouts.idle,
         "total": timeouts.total,
     }
-    return {name: _number(bound) for name, bound in bounds.items() if bound is not None}
+    return {name: plain(bound) for name, bound in bounds.items() if bound is not None}
 
 
-def _number(seconds: float) -> float:
-    """60, not 60.0: as the seed shows it."""
-    whole = int(seconds)
-    return whole if whole == seconds else seconds
-
-
-def _shown(headers: Headers) -> dict[str, str]:
+def shown_headers(headers: Headers) -> dict[str, str]:
+    """Without the values that prove who is calling."""
     return {name: REDACTED if is_credential(name) else value for name, value in joined(headers).items()}
+
+
+def refuse_redacted(headers: Mapping[str, str | None] | None, pointer: str) -> None:
+    """Raise `InvalidField` for what was got and is put back: it lacks the secrets that it had."""
+    for name, value in (headers or {}).items():
+        if value == REDACTED:
+            raise InvalidField(
+                f"{name} holds what stands for a secret when it is shown: give the secret itself.",
+                f"{pointer}/" + name.replace("~", "~0").replace("/", "~1"),
+            )

@@ -10,7 +10,19 @@ from htq.policy.settings import RUNNING_COMMANDS
 
 __all__ = ["main"]
 
-_CLIENT: Final = ("send", "get", "status", "response", "wait", "cancel", "purge", "list")
+_CLIENT: Final = (
+    "send",
+    "get",
+    "status",
+    "response",
+    "wait",
+    "cancel",
+    "retry",
+    "purge",
+    "list",
+    "queues",
+    "schedules",
+)
 _WORDS: Final = (*RUNNING_COMMANDS, "demo", "bench", "check-service", *_CLIENT)
 
 

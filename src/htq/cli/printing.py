@@ -3,9 +3,10 @@
 import base64
 import json
 import sys
+from collections.abc import Sequence
 from typing import Any
 
-__all__ = ["say", "show_json", "show_list", "show_request", "show_response", "show_uuid"]
+__all__ = ["say", "show_json", "show_list", "show_request", "show_response", "show_table", "show_uuid"]
 
 
 def say(line: str) -> None:
@@ -55,10 +56,31 @@ def show_response(response: dict[str, Any], as_json: bool) -> None:
         sys.stdout.write("\n")
 
 
-def show_list(tasks: list[dict[str, Any]], as_json: bool) -> None:
-    """Requests, oldest first: uuid, method and URL of each."""
-    if as_json:
-        show_json(tasks)
+def show_list(tasks: list[dict[str, Any]], as_json: bool, nothing: str) -> None:
+    """Requests, oldest first: uuid, method and URL of each, and on a terminal where it stands."""
+    if not as_json and tasks and not sys.stdout.isatty():
+        for task in tasks:
+            say(f"{task['uuid']}  {str(task['method']).upper():<7} {task['url']}")
         return
-    for task in tasks:
-        say(f"{task['uuid']}  {str(task['method']).upper():<7} {task['url']}")
+    rows = [
+        (task["uuid"], str(task["status"]), str(task.get("queue", "default")), str(task["method"]).upper(), task["url"])
+        for task in tasks
+    ]
+    show_table(("UUID", "STATUS", "QUEUE", "METHOD", "URL"), rows, tasks, as_json, nothing)
+
+
+def show_table(
+    names: Sequence[str], rows: Sequence[Sequence[str]], found: list[dict[str, Any]], as_json: bool, nothing: str
+) -> None:
+    """Rows in columns, their names above them on a terminal. That there are none is said beside the output."""
+    if as_json:
+        show_json(found)
+        return
+    if not rows:
+        sys.stderr.write(f"{nothing}\n")
+        return
+    shown = [names, *rows] if sys.stdout.isatty() else rows
+    widths = [max(len(row[column]) for row in shown) for column in range(len(names) - 1)]
+    for row in shown:
+        cells = [cell.ljust(width) for cell, width in zip(row[:-1], widths, strict=True)]
+        say("  ".join([*cells, row[-1]]).rstrip())

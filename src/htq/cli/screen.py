@@ -17,8 +17,10 @@ COMMANDS: Final[tuple[tuple[str, str], ...]] = (
     ("bench", "Measure htq on this machine."),
     ("check-service <url>", "Find out whether a service honors a cancel."),
     ("send <url> [-X <method>] [-H <header>] [-d <data>] [--wait]", "Queue a request."),
-    ("get | status | response | wait | cancel | purge <uuid>", "Look at one, wait for it, stop it."),
-    ("list", "What is queued."),
+    ("get | status | response | wait | cancel | retry | purge <uuid>", "Look at one, wait for it, stop it."),
+    ("list [--status <word>] [--queue <name>]", "What is queued."),
+    ("queues [pause <name>]", "Counts, limits, pauses."),
+    ("schedules [put <name> <url> --cron <fields>]", "Requests that come again and again."),
 )
 """Every command with its usage, and what it is for."""
 
@@ -30,7 +32,7 @@ def screen() -> str:
     lines += ["", "Commands:"]
     for usage, purpose in COMMANDS:
         names = usage.partition(" <")[0] if "|" in usage else usage.partition(" ")[0]
-        lines.append(f"  {names.replace(' |', ','):<48}{purpose}")
+        lines.append(f"  {names.replace(' |', ','):<52}{purpose}")
     lines += ["", "Options:", _option("-h --help", "Show this screen."), _option("-v --version", "Show the version.")]
     by_name = {setting.name: setting for setting in FLAG_SETTINGS}
     lines += [_setting(by_name[name]) for name in SEED_OPTIONS]

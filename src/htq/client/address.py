@@ -5,7 +5,7 @@ from typing import Final, NamedTuple
 from urllib.parse import urlsplit
 
 from htq.client.errors import Unavailable
-from htq.client.verbs import Call
+from htq.client.exchange import Call
 
 __all__ = ["DEFAULT_URL", "Address", "away", "read_address", "request_headers"]
 
@@ -40,7 +40,11 @@ def request_headers(call: Call, address: Address) -> dict[str, str]:
     """The header fields of a call, without those that frame it."""
     headers = {"Host": address.authority, "Accept": "application/json", "User-Agent": "htq-client"}
     if call.body is not None:
-        headers["Content-Type"] = "application/json"
+        headers["Content-Type"] = call.media
+        if not isinstance(call.body, bytes):
+            headers["Transfer-Encoding"] = "chunked"
+    if call.key is not None:
+        headers["Idempotency-Key"] = f'"{call.key}"'
     return headers
 
 

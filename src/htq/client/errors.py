@@ -7,6 +7,9 @@ HtqClientError
 └── Unavailable     no server, or one whose store is away; `retry_after` seconds where it said so
 """
 
+from collections.abc import Mapping, Sequence
+from typing import Any
+
 __all__ = ["HtqClientError", "NotFound", "NotYet", "Rejected", "Unavailable"]
 
 
@@ -19,13 +22,19 @@ class NotFound(HtqClientError):
 
 
 class Rejected(HtqClientError):
-    """The server understood and said no: `status` is the code, `pointer` the JSON pointer of a bad field."""
+    """The server understood and said no: `status` is the code, `pointer` the JSON pointer of a bad field.
 
-    def __init__(self, detail: str, status: int, pointer: str | None = None) -> None:
+    `errors`: where several things are wrong, a problem for each of them.
+    """
+
+    def __init__(
+        self, detail: str, status: int, pointer: str | None = None, errors: Sequence[Mapping[str, Any]] = ()
+    ) -> None:
         super().__init__(detail)
         self.detail = detail
         self.status = status
         self.pointer = pointer
+        self.errors = errors
 
 
 class NotYet(HtqClientError, TimeoutError):

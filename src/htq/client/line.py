@@ -2,11 +2,12 @@
 
 import asyncio
 import ssl
+from collections.abc import Iterable
 
 from htq.client.address import Address, request_headers
 from htq.client.errors import HtqClientError
+from htq.client.exchange import Answer, Call
 from htq.client.idle import has_ended
-from htq.client.verbs import Answer, Call
 
 __all__ = ["Line", "dial"]
 
@@ -35,16 +36,43 @@ class Line:
         """Send `call` and read its answer. Raises `OSError` or `EOFError` when the connection ends before it does."""
         lines = [f"{call.method} {address.prefix}{call.path} HTTP/1.1"]
         lines += [f"{name}: {value}" for name, value in request_headers(call, address).items()]
-        if call.body is not None:
-            lines.append(f"Content-Length: {len(call.body)}")
-        self._writer.write("\r\n".join(lines).encode("latin-1") + b"\r\n\r\n" + (call.body or b""))
-        await self._writer.drain()
-        code, headers = await self._head()
+        body = call.body
+        if isinstance(body, bytes):
+            lines.append(f"Content-Length: {len(body)}")
+        head = "\r\n".join(lines).encode("latin-1") + b"\r\n\r\n"
+        if body is None or isinstance(body, bytes):
+            self._writer.write(head + (body or b""))
+            await self._writer.drain()
+            code, headers = await self._head()
+        else:
+            code, headers = await self._pieces(head, body)
         while 100 <= code < 200:
             code, headers = await self._head()
         if headers.get("connection", "").lower() == "close":
             self.reusable = False
         return Answer(code, headers, await self._body(code, headers))
+
+    async def _pieces(self, head: bytes, body: Iterable[bytes]) -> tuple[int, dict[str, str]]:
+        """Send in pieces until all has gone or the answer is there; its head."""
+        answer = asyncio.ensure_future(self._head())
+        try:
+            self._writer.write(head)
+            for piece in body:
+                self._writer.write(b"%x\r\n%b\r\n" % (len(piece), piece))
+                await self._writer.drain()
+                await asyncio.sleep(0)  # noqa: TID251 - a turn for the answer: `drain` has none while there is room
+                if answer.done():
+                    self.reusable = False
+                    break
+            else:
+                self._writer.write(b"0\r\n\r\n")
+                await self._writer.drain()
+        except ConnectionError:
+            pass  # it may have answered before the end, and that answer be here
+        except BaseException:
+            answer.cancel()
+            raise
+        return await answer
 
     async def _head(self) -> tuple[int, dict[str, str]]:
         head = await self._until(b"\r\n\r\n")

@@ -6,24 +6,29 @@ The two clients differ in how they make a call, and in nothing else.
 import base64
 import json
 import math
+import os
 import re
-from collections.abc import Callable, Generator, Mapping
-from typing import Any, Final, NamedTuple, TypeVar
-from urllib.parse import quote, urlencode, urlsplit
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any, Final
+from urllib.parse import urlencode, urlsplit
 
-from htq.client.errors import HtqClientError, NotFound, NotYet, Rejected, Unavailable
+from htq.client.errors import NotYet
+from htq.client.exchange import Call, Verb, checked, object_of, path_of
 
 __all__ = [
-    "Answer",
-    "Call",
-    "Verb",
     "cancel",
     "cancel_all",
+    "fields_of",
+    "listed",
+    "new_key",
     "purge",
-    "queued",
     "request",
     "response",
+    "retry",
+    "retry_all",
+    "run_now",
     "send",
+    "send_many",
     "size",
     "status",
     "wait",
@@ -35,133 +40,145 @@ _WAIT_EACH: Final = 30
 _PAGE: Final = 1000
 
 _BULK: Final = 570.0
-"""Seconds that a cancel of very many may take, besides the usual ones."""
+"""Seconds that what is done to very many may take, besides the usual ones."""
+
+_PIECE: Final = 64 * 1024
 
 
-class Call(NamedTuple):
-    """A request to the server; `path` begins with a slash."""
-
-    method: str
-    path: str
-    body: bytes | None = None
-    waits: float = 0.0
-    """Seconds for which the server may hold the answer back."""
+def new_key() -> str:
+    """An `Idempotency-Key` that nobody else has."""
+    return os.urandom(16).hex()
 
 
-class Answer(NamedTuple):
-    """What came back."""
-
-    code: int
-    headers: Mapping[str, str]
-    """By lower-case name."""
-    body: bytes
-
-    def json(self) -> Any:
-        """The body, read as JSON. Raises `HtqClientError`."""
-        try:
-            return json.loads(self.body)
-        except ValueError:
-            raise HtqClientError(f"the answer with code {self.code} is not JSON: is this an htq server?") from None
-
-
-Result = TypeVar("Result")
-Verb = Generator[Call, Answer, Result]
-
-
-def _path(uuid: str) -> str:
-    return f"/{quote(str(uuid), safe='')}/"
-
-
-def _checked(answer: Answer, *good: int) -> Answer:
-    """`answer` if its code is one of `good`; else the error that it means."""
-    if answer.code in good:
-        return answer
-    problem: Any = {}
-    if "json" in answer.headers.get("content-type", ""):
-        problem = answer.json()
-    detail = problem.get("detail") or problem.get("title") if isinstance(problem, dict) else None
-    detail = str(detail or f"the server answered with code {answer.code}")
-    if answer.code == 404:
-        raise NotFound(detail)
-    if answer.code in (429, 502, 503, 504):
-        after = answer.headers.get("retry-after", "")
-        raise Unavailable(detail, float(after) if after.isdecimal() else None)
-    raise Rejected(detail, answer.code, problem.get("pointer") if isinstance(problem, dict) else None)
-
-
-def send(
-    url: str,
+def fields_of(
+    url: str | None,
     method: str | None,
     data: Any,
     headers: Mapping[str, str] | None,
     name: str | None,
     timeout: float | Mapping[str, float] | None,
     options: Mapping[str, Any],
-) -> Verb[dict[str, Any]]:
+) -> dict[str, Any]:
+    """A request as the server takes it. `data` is a string, bytes, or what JSON can say."""
     fields: dict[str, Any] = {"url": url, "method": method, "headers": headers, "id": name, "timeout": timeout}
     if isinstance(data, bytes | bytearray | memoryview):
         fields["data_base64"] = base64.b64encode(data).decode("ascii")
     else:
         fields["data"] = data
-    wanted = {name: value for name, value in {**fields, **options}.items() if value is not None}
-    answer = _checked((yield Call("POST", "/", json.dumps(wanted).encode())), 200, 202, 303)
-    return _object(answer)
+    return {name: value for name, value in {**fields, **options}.items() if value is not None}
+
+
+def send(fields: Mapping[str, Any], key: str) -> Verb[dict[str, Any]]:
+    body = json.dumps(fields).encode()
+    return object_of(checked((yield Call("POST", "/", body, key=key)), 200, 202, 303))
+
+
+def send_many(
+    tasks: Iterable[Mapping[str, Any]], group: str | None, close: bool, atomic: bool, key: str
+) -> Verb[list[dict[str, Any]]]:
+    query: dict[str, Any] = {"atomic": 1} if atomic else {}
+    if group is not None:
+        query["group"] = group
+        if not close:
+            query["close"] = 0
+    path = f"/batch/?{urlencode(query)}" if query else "/batch/"
+    lines = _lines(tasks)
+    # What is to be asked for again must be had again.
+    body = b"".join(lines) if atomic else lines
+    media = "application/x-ndjson"
+    answer = checked((yield Call("POST", path, body, _BULK, media, key if atomic else None)), 200)
+    return [json.loads(line) for line in answer.body.splitlines() if line]
+
+
+def _lines(tasks: Iterable[Mapping[str, Any]]) -> Iterator[bytes]:
+    """One task a line, several lines a piece."""
+    piece: list[bytes] = []
+    size = 0
+    for task in tasks:
+        data = task.get("data")
+        rest = {name: value for name, value in task.items() if name != "data"}
+        line = json.dumps(fields_of(None, None, data, None, None, None, rest)).encode() + b"\n"
+        piece.append(line)
+        size += len(line)
+        if size >= _PIECE:
+            yield b"".join(piece)
+            piece, size = [], 0
+    if piece:
+        yield b"".join(piece)
 
 
 def request(uuid: str) -> Verb[dict[str, Any]]:
-    return _object(_checked((yield Call("GET", _path(uuid))), 200))
+    return object_of(checked((yield Call("GET", path_of(uuid))), 200))
 
 
 def status(uuid: str) -> Verb[str]:
-    return str(_object(_checked((yield Call("GET", f"{_path(uuid)}status/")), 200))["status"])
+    return str(object_of(checked((yield Call("GET", path_of(uuid, "status"))), 200))["status"])
 
 
 def response(uuid: str) -> Verb[dict[str, Any] | None]:
-    answer = _checked((yield Call("GET", f"{_path(uuid)}response/?wait=0")), 200, 202)
-    return _object(answer) if answer.code == 200 else None
+    answer = checked((yield Call("GET", f"{path_of(uuid, 'response')}?wait=0")), 200, 202)
+    return object_of(answer) if answer.code == 200 else None
 
 
-def wait(uuid: str, timeout: float | None, now: Callable[[], float]) -> Verb[dict[str, Any]]:
+def wait(path: str, what: str, timeout: float | None, now: Callable[[], float]) -> Verb[dict[str, Any]]:
+    """What `path`, which waits, gives at last."""
     ends = None if timeout is None else now() + timeout
     while True:
         left = _WAIT_EACH if ends is None else min(_WAIT_EACH, max(0.0, ends - now()))
         seconds = math.ceil(left)  # the server takes whole ones
-        answer = yield Call("GET", f"{_path(uuid)}response/?wait={seconds}", waits=seconds)
-        if _checked(answer, 200, 202).code == 200:
-            return _object(answer)
+        answer = yield Call("GET", f"{path}?wait={seconds}", waits=seconds)
+        if checked(answer, 200, 202).code == 200:
+            return object_of(answer)
         if ends is not None and now() >= ends:
-            raise NotYet(f"{uuid} has not ended within {timeout:g} s")
+            raise NotYet(f"{what} has not ended within {timeout:g} s")
 
 
 def cancel(uuid: str) -> Verb[None]:
-    _checked((yield Call("DELETE", _path(uuid))), 200, 204)
+    checked((yield Call("DELETE", path_of(uuid))), 200, 204)
+
+
+def retry(uuid: str) -> Verb[dict[str, Any]]:
+    return object_of(checked((yield Call("POST", path_of(uuid, "retry"))), 200, 303))
+
+
+def run_now(uuid: str) -> Verb[dict[str, Any]]:
+    return object_of(checked((yield Call("POST", path_of(uuid, "run"))), 200, 303))
 
 
 def cancel_all(
     dry_run: bool, reason: str | None, labels: Mapping[str, str] | None, filters: Mapping[str, Any]
 ) -> Verb[int]:
-    given: dict[str, Any] = {name: value for name, value in filters.items() if value is not None}
-    given |= {f"label.{name}": value for name, value in (labels or {}).items()}
-    if reason is not None:
-        given["reason"] = reason
-    if dry_run:
-        given["dry_run"] = 1
-    answer = _checked((yield Call("DELETE", f"/?{urlencode(given, doseq=True)}", waits=_BULK)), 200)
-    return int(_object(answer)["matching" if dry_run else "canceled"])
+    query = _query(filters, labels, reason=reason, dry_run=1 if dry_run else None)
+    answer = checked((yield Call("DELETE", f"/?{query}", waits=_BULK)), 200)
+    return int(object_of(answer)["matching" if dry_run else "canceled"])
+
+
+def retry_all(dry_run: bool, labels: Mapping[str, str] | None, filters: Mapping[str, Any]) -> Verb[int]:
+    query = _query(filters, labels, dry_run=1 if dry_run else None)
+    answer = checked((yield Call("POST", f"/retry/?{query}", waits=_BULK)), 200)
+    return int(object_of(answer)["matching" if dry_run else "retried"])
 
 
 def purge(uuid: str) -> Verb[None]:
-    _checked((yield Call("DELETE", f"{_path(uuid)}response/")), 204)
+    checked((yield Call("DELETE", path_of(uuid, "response"))), 204)
 
 
-def queued() -> Verb[list[dict[str, Any]]]:
+def listed(
+    labels: Mapping[str, str] | None, filters: Mapping[str, Any], limit: int | None
+) -> Verb[list[dict[str, Any]]]:
+    """What the filters take, oldest first, `limit` at most; with none, what is queued and due."""
     found: list[dict[str, Any]] = []
-    path: str | None = f"/?limit={_PAGE}"
-    while path:
-        answer = _checked((yield Call("GET", path)), 200)
+    path: str | None = f"/?{_query(filters, labels, limit=min(limit or _PAGE, _PAGE))}"
+    while path and (limit is None or len(found) < limit):
+        answer = checked((yield Call("GET", path)), 200)
         found += answer.json()
         path = _next(answer.headers.get("link", ""))
-    return found
+    return found if limit is None else found[:limit]
+
+
+def _query(filters: Mapping[str, Any], labels: Mapping[str, str] | None, **more: Any) -> str:
+    given = {**filters, **{f"label.{name}": value for name, value in (labels or {}).items()}, **more}
+    return urlencode({name: value for name, value in given.items() if value is not None}, doseq=True)
 
 
 def _next(link: str) -> str | None:
@@ -174,12 +191,5 @@ def _next(link: str) -> str | None:
 
 
 def size() -> Verb[int]:
-    answer = _checked((yield Call("GET", "/queues/")), 200)
+    answer = checked((yield Call("GET", "/queues/")), 200)
     return sum(int(queue["queued"]) for queue in answer.json())
-
-
-def _object(answer: Answer) -> dict[str, Any]:
-    found = answer.json()
-    if not isinstance(found, dict):
-        raise HtqClientError("the answer is not a JSON object: is this an htq server?")
-    return found

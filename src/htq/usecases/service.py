@@ -1,43 +1,56 @@
 """The use cases over one store: the only thing that a door may call."""
 
-import re
 from collections.abc import Awaitable, Callable
-from typing import Final, TypeVar
+from typing import Final, NamedTuple, TypeVar
 
 import msgspec
 
-from htq.stores.base import BodyRef, Cancel, Enqueued, Filter, Page, Store
+from htq.stores.base import BodyRef, Cancel, Enqueued, EnqueueOutcome, Filter, Page, Store
+from htq.usecases.batches import BatchService
+from htq.usecases.changes import ChangeService
 from htq.usecases.gather import Gatherer
+from htq.usecases.groups import GroupService, GroupWaiting
+from htq.usecases.known import KnownSettings
 from htq.usecases.lists import fill_page, for_each_page
 from htq.usecases.outage import Outage
-from htq.usecases.queues import KnownSettings, Queue, QueueWish, empty_queue, joined
+from htq.usecases.outcomes import accepted
+from htq.usecases.patience import Patience
+from htq.usecases.queues import QueueService
 from htq.usecases.results import Result, read_whole, without_response
+from htq.usecases.schedules import ScheduleService
 from htq.usecases.settings import ServiceSettings
-from htq.usecases.stops import queue_settings
-from htq.usecases.submission import QUEUE_PATTERN, Submission
+from htq.usecases.submission import Submission
 from htq.usecases.submit import new_task
 from htq.usecases.waiting import Waiting
 from htq.words.attempt import AttemptRecord
 from htq.words.clock import Chance, Clock
-from htq.words.errors import NotFound, Overloaded, StoreUnavailable
+from htq.words.errors import NotFound, Overloaded, RequestError, StoreUnavailable
 from htq.words.states import FINAL, STATES, State, Status, status_of
-from htq.words.task import CancelRecord, NewTask, Response, Task
+from htq.words.task import CancelRecord, Idempotency, NewTask, Response, Task
 
-__all__ = ["TaskService"]
+__all__ = ["Submitted", "TaskService"]
 
 Found = TypeVar("Found")
 
 _NOT_FINAL: Final = tuple(state for state in STATES if state not in FINAL)
-_QUEUE: Final = re.compile(QUEUE_PATTERN)
 _UNKNOWN: Final = "No such request: it was never here, or has been forgotten."
 _LOOKS: Final = 3
 """A response can be deleted between two of the reads that it takes; a look that met this is taken again."""
 
 
-class TaskService:
-    """Queue, look, wait, cancel. Every method may raise `StoreUnavailable`; one that takes a uuid, `NotFound`.
+class Submitted(NamedTuple):
+    """What became of a submission: `new` is there, or another task, `uuid`, in its place (`existing` or `replayed`)."""
 
-    A `wait` is in seconds: 0 doesn't wait, None waits for as long as it takes.
+    new: NewTask
+    uuid: str
+    outcome: EnqueueOutcome
+
+
+class TaskService:
+    """Queue, look, wait, cancel; its parts, such as `queues`, have more.
+
+    Every method may raise `StoreUnavailable`; one that takes a uuid, `NotFound`. A `wait` is in seconds: 0 doesn't wait, None waits
+    for as long as it takes.
     """
 
     def __init__(self, store: Store, *, clock: Clock, chance: Chance, settings: ServiceSettings) -> None:
@@ -55,17 +68,34 @@ class TaskService:
         )
         limit = settings.batch
         outage = Outage()
-        self._queues = KnownSettings(store, clock)
+        self._known = KnownSettings(store, clock)
         self._enqueue: Gatherer[NewTask, Enqueued] = Gatherer(store.enqueue, limit=limit, weigh=_weight, outage=outage)
         self._get: Gatherer[str, Task | None] = Gatherer(store.get, limit=limit, outage=outage)
         self._states: Gatherer[str, tuple[State, bool] | None] = Gatherer(store.states, limit=limit, outage=outage)
         self._responses: Gatherer[str, Response | None] = Gatherer(store.responses, limit=limit, outage=outage)
         self._cancel: Gatherer[Cancel, State | None] = Gatherer(store.cancel, limit=limit)
         self._delete_response: Gatherer[str, bool] = Gatherer(store.delete_response, limit=limit)
+        self.queues = QueueService(store, clock=clock, known=self._known, cancel_all=self.cancel_all)
+        patience = Patience(clock, chance)
+        self._groups_awaited = GroupWaiting(
+            store,
+            clock=clock,
+            chance=chance,
+            poll_every=settings.poll_every,
+            max_waiters=settings.max_waiters,
+            batch=settings.batch,
+        )
+        self.groups = GroupService(store, waiting=self._groups_awaited, patience=patience)
+        self.schedules = ScheduleService(store, clock=clock, draft=self.draft)
+        self.batches = BatchService(
+            store, patience=patience, draft=self.draft, enqueue=self._enqueue.all, wake=self._waiting.wake
+        )
+        self.changes = ChangeService(store, clock=clock, chance=chance, settings=settings, look=self._task)
 
     async def close(self) -> None:
         """Finish the store calls that are under way, and stop listening. The store is its owner's to close."""
         await self._waiting.close()
+        await self._groups_awaited.close()
         for part in (
             self._enqueue,
             self._get,
@@ -73,25 +103,45 @@ class TaskService:
             self._responses,
             self._cancel,
             self._delete_response,
-            self._queues,
+            self._known,
+            self.changes,
         ):
             await part.close()
 
-    async def submit(self, submission: Submission) -> NewTask:
-        """Queue a request: when this returns it is as durable as the store makes it. Raises `InvalidField`."""
-        known = self._queues.fresh()
+    async def submit(self, submission: Submission, *, base: str, idempotency: Idempotency | None = None) -> Submitted:
+        """Queue a request: when this returns it is as durable as the store makes it.
+
+        `base` is this server's base URL. Raises `InvalidField`, and `Conflict` or `KeyReused` where it is not taken.
+        """
+        new = await self.draft(submission, base, idempotency)
+        found = await self._enqueue(new)
+        if found.superseded:
+            self._waiting.wake(found.superseded)
+        if found.outcome != "created":
+            judged = accepted(new, found)
+            if isinstance(judged, RequestError):
+                raise judged
+        return Submitted(new, found.uuid, found.outcome)
+
+    async def draft(self, submission: Submission, base: str, idempotency: Idempotency | None = None) -> NewTask:
+        """The task that `submission` asks for, all defaults resolved, and not queued. Raises `InvalidField`."""
+        known = self._known.fresh()
         if known is None:
-            known = await self._queues.read()
+            known = await self._known.read()
         queue = known.get(submission.queue or "default") if known else None
-        new = new_task(submission, self.settings, self._chance.uuid(), self._clock.now_ms(), queue)
-        superseded = (await self._enqueue(new)).superseded
-        if superseded:
-            self._waiting.wake(superseded)
-        return new
+        return new_task(
+            submission,
+            self.settings,
+            self._chance.uuid(),
+            self._clock.now_ms(),
+            queue,
+            base=base,
+            idempotency=idempotency,
+        )
 
     async def task(self, uuid: str) -> Task:
         """The task, its body with it however large it is."""
-        task = _known(await self._get(uuid))
+        task = await self._task(uuid)
         if task.body is not None:
             return task
         body = await read_whole(self._store, BodyRef(uuid, 0, "request"), task.body_size)
@@ -114,7 +164,7 @@ class TaskService:
 
     async def cancel_record(self, uuid: str) -> CancelRecord:
         """What a cancel met and what came of it, so far. `NotFound` if nobody asked for one."""
-        record = _known(await self._get(uuid)).cancel
+        record = (await self._task(uuid)).cancel
         if record is None:
             raise NotFound("This request was not canceled: DELETE it to cancel it.")
         return record
@@ -123,7 +173,7 @@ class TaskService:
         """The record once nothing more will happen to the task; None if that is not so within `wait`."""
 
         async def look() -> CancelRecord | None:
-            task = _known(await self._get(uuid))
+            task = await self._task(uuid)
             return task.cancel if task.is_settled else None
 
         return await self._waiting.until(uuid, look, wait)
@@ -170,32 +220,9 @@ class TaskService:
 
         return await self._for_all(where, count)
 
-    async def queues(self) -> list[Queue]:
-        """Every queue with live tasks or settings, by name."""
-        return joined(await self._store.stats(), await self._store.queues())
-
-    async def queue(self, name: str) -> Queue:
-        """One queue. `NotFound` where it has neither live tasks nor settings, unless it is the default one."""
-        for queue in await self.queues():
-            if queue.stats.name == name:
-                return queue
-        if name == "default":
-            return empty_queue(name)
-        raise NotFound("No such queue: one is there while it has settings, or requests that have not ended.")
-
-    async def put_queue(self, name: str, wish: QueueWish) -> Queue:
-        """Set what holds for a queue; the queue after it. Raises `InvalidField`, and `NotFound` for what can't be a name."""
-        if not _QUEUE.match(name):
-            raise NotFound(
-                "There can't be a queue of this name: it is 1 to 64 of A-Z a-z 0-9 . _ -, beginning with a letter or digit."
-            )
-        cancel = wish.defaults.cancel if wish.defaults is not None else None
-        settings = queue_settings(cancel)
-        await self._queues.put(name, settings)
-        for stats in await self._store.stats():
-            if stats.name == name:
-                return Queue(stats, settings)
-        return empty_queue(name)._replace(settings=settings)
+    async def _task(self, uuid: str) -> Task:
+        """The task, a large body left out."""
+        return _known(await self._get(uuid))
 
     async def _for_all(self, where: Filter, do: Callable[[list[str]], Awaitable[int]]) -> int:
         # What is canceled already is not canceled again, and would only be counted.
@@ -217,7 +244,7 @@ class TaskService:
             if response is not None and response.code is not None and response.body is not None:
                 return Result(uuid, status, None, response, response.body)
             # The word for a failure stands in the task, and so does the attempt that a body beside the record belongs to.
-            task = _known(await self._get(uuid))
+            task = await self._task(uuid)
             if task.status != status:
                 continue
             if response is None and not task.has_response:

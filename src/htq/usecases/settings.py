@@ -16,6 +16,8 @@ class ServiceSettings(msgspec.Struct, frozen=True, kw_only=True):
     retention: float = 7 * 86400.0
     """How long a final task is kept where it doesn't say so itself."""
     cancel_delete: CancelDelete = "always"
+    idempotency_window: float = 86400.0
+    """For how long an `Idempotency-Key` is known."""
     timeout: float = 60.0
     """The total timeout of a task that names none."""
     max_response: int = 64 * 1024 * 1024

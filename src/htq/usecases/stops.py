@@ -4,14 +4,14 @@ from typing import Final
 
 import msgspec
 
-from htq.policy.fields import check_method, request_headers
+from htq.policy.fields import check_method, joined, request_headers
 from htq.policy.stopping import check_template
 from htq.stores.base import QueueSettings
 from htq.usecases.settings import CancelDelete
-from htq.usecases.submission import CancelWish
+from htq.usecases.wishes import CancelWish
 from htq.words.task import StopPolicy
 
-__all__ = ["queue_settings", "stop_policy"]
+__all__ = ["cancel_wish", "queue_settings", "stop_policy"]
 
 _USUAL: Final = {True: StopPolicy(delete=True), False: StopPolicy(delete=False)}
 _SAMPLE: Final = "http://example.com/"
@@ -40,6 +40,19 @@ def queue_settings(wish: CancelWish | None) -> QueueSettings:
     return QueueSettings(stop=policy, stop_delete_given=wish.delete is not None)
 
 
+def cancel_wish(policy: StopPolicy) -> CancelWish:
+    """How a caller would have said it."""
+    return CancelWish(
+        delete=policy.delete,
+        method=policy.method,
+        url=policy.url,
+        headers=joined(policy.headers),
+        grace=policy.grace,
+        on_timeout=policy.on_timeout,
+        between=policy.between,
+    )
+
+
 def _over(policy: StopPolicy, wish: CancelWish, url: str, pointer: str) -> StopPolicy:
     """`policy` with what `wish` says in its place."""
     if wish.url is not None:
@@ -51,4 +64,5 @@ def _over(policy: StopPolicy, wish: CancelWish, url: str, pointer: str) -> StopP
         headers=policy.headers if wish.headers is None else request_headers(wish.headers, f"{pointer}/headers"),
         grace=policy.grace if wish.grace is None else wish.grace,
         on_timeout=policy.on_timeout if wish.on_timeout is None else wish.on_timeout,
+        between=policy.between if wish.between is None else wish.between,
     )

@@ -118,12 +118,26 @@ class Waiting:
     def _hear(self, signal: Signal) -> None:
         if not self._count:
             return
-        if isinstance(signal, TaskFinished):
-            self.wake(signal.uuids)
-        elif isinstance(signal, CancelRequested):
-            self.wake([cancel.uuid for cancel in signal.cancels])
-        elif isinstance(signal, Gap):
+        if isinstance(signal, Gap):
             self._due.set()
+        else:
+            self.wake(self._named_in(signal))
+
+    def _named_in(self, signal: Signal) -> Sequence[str]:
+        """What a signal says something of."""
+        if isinstance(signal, TaskFinished):
+            return signal.uuids
+        if isinstance(signal, CancelRequested):
+            return [cancel.uuid for cancel in signal.cancels]
+        return ()
+
+    async def _ended(self, names: Sequence[str]) -> list[str]:
+        """Which of those that are waited for may have come to an end: whether it is the one he waits for, a waiter sees himself."""
+        states = await self._store.states(names)
+        # Final, gone, or canceled.
+        return [
+            uuid for uuid, found in zip(names, states, strict=True) if found is None or found[1] or found[0] in FINAL
+        ]
 
     async def _next_round(self) -> None:
         """Return when a round is due. Gaps during a round make one more, however many they are."""
@@ -137,21 +151,14 @@ class Waiting:
     async def _poll(self) -> None:
         while True:
             await self._next_round()
-            uuids = list(self._waiters)
-            for start in range(0, len(uuids), self._batch):
-                part = uuids[start : start + self._batch]
+            names = list(self._waiters)
+            for start in range(0, len(names), self._batch):
+                part = names[start : start + self._batch]
                 try:
-                    states = await self._store.states(part)
+                    ended = await self._ended(part)
                 except StoreUnavailable:
                     break  # the next round asks again
                 except Exception:
                     log.exception("the poll for %d waiting callers failed; it goes on", self._count)
                     break
-                # Final, gone, or canceled: whether that is what a waiter waits for, it sees itself.
-                self.wake(
-                    [
-                        uuid
-                        for uuid, found in zip(part, states, strict=True)
-                        if found is None or found[1] or found[0] in FINAL
-                    ]
-                )
+                self.wake(ended)
