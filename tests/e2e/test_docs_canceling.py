@@ -6,20 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from e2e.test_readme import ROOT, UUID, Shell, _compare
-
-BASE = "http://localhost:5000"
-
-
-class DocsShell(Shell):
-    """Also runs `htq up`, and the commands that ask it."""
-
-    def translate(self, command: str) -> str:
-        if command == "htq up":
-            return super().translate("htq server").replace(" server ", " up ")
-        asks = command.startswith("htq ")
-        command = super().translate(command)
-        return f"{command} --server {super().translate(BASE)}" if asks else command
+from e2e.pages import DocsShell, steps
+from e2e.test_readme import ROOT, UUID, _compare
 
 
 @pytest.fixture
@@ -29,16 +17,6 @@ async def shell(tmp_path: Path) -> AsyncIterator[DocsShell]:
         yield shell
     finally:
         await shell.close()
-
-
-def steps(page: str) -> list[tuple[str, list[str]]]:
-    """The page's commands, each with the lines that are shown below it."""
-    found: list[tuple[str, list[str]]] = []
-    for block in re.findall(r"```console\n(.*?)```", (ROOT / "docs" / page).read_text(), re.DOTALL):
-        command, *output = block.splitlines()
-        assert command.startswith("$ ")
-        found.append((command[2:], output))
-    return found
 
 
 async def test_the_page_on_canceling_shows_what_happens(shell: DocsShell) -> None:
