@@ -227,10 +227,18 @@ def test_what_was_charged_longer_ago_than_the_window_remembers_is_not_given_back
     assert _corrected(NOW + 50 * SECOND, 30, 10, ago=60.0) == NOW + 50 * SECOND
 
 
+def test_what_several_answers_bring_to_light_is_owed_in_full() -> None:
+    """`correct`: an estimate that is always too low keeps the rate all the same."""
+    tat = NOW + 50.0 * SECOND
+    for _ in range(10):
+        tat = _corrected(tat, 30, 100)
+    assert tat == NOW + (50 + 10 * 70) * SECOND
+
+
 @pytest.mark.parametrize("absurd", [1e6, 1e300, math.inf])
-def test_no_answer_makes_a_window_owe_more_than_a_whole_budget(absurd: float) -> None:
-    """`correct`: a whole budget at most, whatever an answer says."""
-    assert _corrected(NOW + 50 * SECOND, 30, absurd) == NOW + 60 * SECOND
+def test_no_answer_holds_a_window_for_longer_than_an_hour(absurd: float) -> None:
+    """`correct`: as a `Retry-After` does."""
+    assert _corrected(NOW + 50 * SECOND, 30, absurd) == NOW + 3600 * SECOND
 
 
 @pytest.mark.parametrize("absurd", [math.nan, -1.0, -math.inf])
@@ -241,7 +249,7 @@ def test_no_answer_breaks_a_window(absurd: float) -> None:
 
 
 def test_dear_task_was_charged_the_burst_and_is_corrected_from_there() -> None:
-    """A task of 100 units was charged 60, so one that turns out to have cost 100 owes 40 more, as far as a window can owe."""
+    """A task of 100 units was charged 60, so one that turns out to have cost 100 owes 40 more."""
     assert _corrected(NOW + 60 * SECOND, 100, 60) == NOW + 60 * SECOND
     assert _corrected(NOW + 20 * SECOND, 100, 80) == NOW + 40 * SECOND
 

@@ -13,7 +13,7 @@ on, and not a millisecond before; and what the clock cannot tell costs no rate a
 import math
 from collections.abc import Mapping, Sequence
 
-from htq.words.limits import Rate
+from htq.words.limits import MAX_HOLD, Rate
 
 __all__ = ["charge", "correct", "fitted", "opens_at", "room"]
 
@@ -35,10 +35,15 @@ def _size(rate: Rate, cost: Mapping[str, float]) -> float:
     return 1.0 if rate.unit is None else min(cost.get(rate.unit, 0.0), rate.burst)
 
 
+def _memory(rate: Rate) -> float:
+    """For how long, in microseconds, a window remembers a task that it was charged for."""
+    return max(rate.burst * _inc(rate), rate.per * 1_000_000)
+
+
 def _most(rate: Rate) -> float:
-    """How far ahead of now a `tat` may be: the burst, and for units what an answer may bring to light, a whole budget."""
+    """How far ahead of now a `tat` may be: the burst; and for units an hour, since answers bring to light what was spent."""
     tau = rate.burst * _inc(rate)
-    return tau if rate.unit is None else max(tau, rate.per * 1_000_000)
+    return tau if rate.unit is None else max(tau, MAX_HOLD * 1_000_000)
 
 
 def fitted(rates: Sequence[Rate], tats: Sequence[float], now: int) -> list[float]:
@@ -96,17 +101,17 @@ def correct(
 ) -> list[float]:
     """The `tats` once it is known that a task charged for one cost at `charged_at` had another one, of the units in `actual`.
 
-    What it cost beyond that is owed from now on: a whole budget at most, whatever an answer says. What it cost less is given back,
-    unless its start lies so far back that the window has forgotten it: then others have had that room since.
+    What it cost beyond that is owed from now on, in full; whatever answers say, they hold a window for an hour at most, as a
+    `Retry-After` does. What it cost less is given back, unless its start lies so far back that the window has forgotten it:
+    then others have had that room since.
     """
     corrected: list[float] = []
     for rate, tat in zip(rates, tats, strict=True):
         if rate.unit is not None and rate.unit in actual:
             more = (max(actual[rate.unit], 0.0) - _size(rate, charged)) * _inc(rate)
-            most = _most(rate)
             if more > 0:
-                tat = min(max(tat, now) + more, now + most)
-            elif more < 0 and now - charged_at < most:
+                tat = min(max(tat, now) + more, now + _most(rate))
+            elif more < 0 and now - charged_at < _memory(rate):
                 tat += more
         corrected.append(tat)
     return corrected

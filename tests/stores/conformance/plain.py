@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import msgspec
 
 from htq.stores.base import Claim, QueueSettings
-from htq.words.limits import FOREVER, Breaker, Hold, LaneLimits, Rate
+from htq.words.limits import FOREVER, MAX_HOLD, Breaker, Hold, LaneLimits, Rate
 
 __all__ = ["Item", "Plain", "PlainLane", "PlainQueue", "PlainWindow"]
 
@@ -46,8 +46,10 @@ class PlainWindow:
         self.rate = rate
         self.back = rate.limit / rate.per / 1000
         """What comes back in a millisecond."""
-        self.most = rate.burst if rate.unit is None else max(rate.burst, rate.limit)
+        self.most = rate.burst if rate.unit is None else max(rate.burst, self.back * MAX_HOLD * 1000)
         """What may be owed."""
+        self.memory = max(rate.burst, rate.limit) / self.back
+        """Milliseconds after which a start is forgotten."""
         self._sure: list[tuple[int, float]] = []
         self._perhaps: list[tuple[int, float]] = [] if fresh else [(now, self.most)]
 
@@ -76,7 +78,7 @@ class PlainWindow:
             if more > 0:
                 owed = self.rate.burst - self._left(ledger, now)
                 ledger.append((now, max(min(more, self.most - owed), 0.0)))
-            elif now - claimed_at < self.most / self.back:
+            elif now - claimed_at < self.memory:
                 ledger.append((now, more))
 
     def _left(self, ledger: list[tuple[int, float]], now: int) -> float:

@@ -1,6 +1,7 @@
 """What a task costs: windows that count units, and what the answer says that it has really cost."""
 
 from collections.abc import Awaitable, Callable
+from itertools import pairwise
 
 import pytest
 
@@ -184,15 +185,34 @@ async def test_dearer_than_thought_is_owed(lab: Lab, allow: RateSetter) -> None:
     assert len(await worker.claim()) == 1
 
 
-async def test_no_answer_holds_a_window_for_longer_than_its_budget_takes(lab: Lab, allow: RateSetter) -> None:
-    """`htq.policy.limits.correct`: a whole budget at most, whatever an answer says."""
+async def test_estimates_that_are_too_low_keep_the_rate_all_the_same(lab: Lab, allow: RateSetter) -> None:
+    """`htq.policy.limits.correct`: what it cost beyond is owed in full."""
+    await allow(lab, (units(600),))
+    for _ in range(30):
+        await lab.enqueue(key="k", cost={"tokens": 60.0})
+    worker = await lab.worker(lease=LONG)
+    started: list[int] = []
+    while len(started) < 30:
+        claims, again_at = await worker.look()
+        started += [lab.now] * len(claims)
+        for claim in claims:
+            assert await end(lab, worker, claim, costs={"tokens": 540.0}) == "applied"
+        if again_at is not None:
+            lab.clock.advance((again_at - lab.now) / 1000)
+    # The first ten went before anybody knew better. From then on 540 of 600 a minute is one in 54 s.
+    assert started[9] == started[0]
+    assert [b - a for a, b in pairwise(started[10:])] == [54_000] * 19
+
+
+async def test_no_answer_holds_a_window_for_longer_than_an_hour(lab: Lab, allow: RateSetter) -> None:
+    """`htq.policy.limits.correct`: whatever answers say."""
     await allow(lab, (units(600),))
     await lab.enqueue(key="k", cost={"tokens": 1.0})
     worker = await lab.worker(lease=LONG)
     claim = await worker.claim_one()
     assert await end(lab, worker, claim, costs={"tokens": 1e12}) == "applied"
     await lab.enqueue(key="k", cost={"tokens": 600.0})
-    assert await worker.look() == ([], lab.now + 60_000)
+    assert await worker.look() == ([], lab.now + 3_600_000)
 
 
 async def test_cost_that_nobody_told_is_known_from_the_answer(lab: Lab, allow: RateSetter) -> None:

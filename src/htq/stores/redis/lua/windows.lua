@@ -5,6 +5,7 @@ an htq.words.limits.Rate with all its fields and `inc`, in microseconds. A list 
 ]]
 
 local TICK, ROUNDING = 900, 50
+local HOUR = 3600000000
 
 -- From a list of rates; fields with their usual value are absent there.
 local function windows_of(rates)
@@ -13,7 +14,8 @@ local function windows_of(rates)
     local window = { limit = rate.limit, per = rate.per or 1, burst = rate.burst or 1, unit = rate.unit }
     window.inc = window.per * 1000000 / window.limit
     local tau = window.burst * window.inc
-    window.most = window.unit and math.max(tau, window.per * 1000000) or tau
+    window.memory = math.max(tau, window.per * 1000000)
+    window.most = window.unit and math.max(tau, HOUR) or tau
     windows[i] = window
     windows.by_cost = windows.by_cost or window.unit ~= nil
   end
@@ -81,7 +83,7 @@ local function correct(windows, tats, now, charged_at, charged, actual)
       local more = (math.max(real, 0) - size_of(window, charged)) * window.inc
       if more > 0 then
         tats[i] = math.min(math.max(tats[i], now) + more, now + window.most)
-      elseif more < 0 and now - charged_at < window.most then
+      elseif more < 0 and now - charged_at < window.memory then
         tats[i] = tats[i] + more
       end
     end
