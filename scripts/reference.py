@@ -163,7 +163,8 @@ that can't be taken a `pointer` (RFC 6901) to it.
 {kinds}
 ## Why a request ended
 
-A response with status `error` or `timeout` has a `reason`, and so has every attempt:
+A request that ended in `error` or `timeout` has a `reason`, which its response calls `error` (`reason` is the phrase of the status
+line there), and every attempt that failed has one too:
 
 {reasons}"""
 

@@ -1,7 +1,6 @@
 """The clients on a real server: a send whose answer is lost, batches, groups, queues, schedules, and what is done by hand."""
 
 import asyncio
-import contextlib
 import itertools
 import json
 import pathlib
@@ -33,8 +32,19 @@ class Served:
         self.url = ""
         self.direct = server.url
         self._port = server.port
+        self._carrying: set[asyncio.Task[None]] = set()
 
-    async def carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    def accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.ensure_future(self._carry(reader, writer))
+        self._carrying.add(task)
+        task.add_done_callback(self._carrying.discard)
+
+    async def close(self) -> None:
+        """Return when every connection has ended, at both ends."""
+        while self._carrying:
+            await asyncio.wait(self._carrying)
+
+    async def _carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """One connection: what is asked goes to the server, and what it answers comes back or is lost."""
         server_reader, server_writer = await asyncio.open_connection("127.0.0.1", self._port)
         up = asyncio.ensure_future(self._up(reader, server_writer))
@@ -54,10 +64,13 @@ class Served:
                 end.transport.abort()
 
     async def _up(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with contextlib.suppress(ConnectionError):
+        try:
             while data := await reader.read(65536):
                 writer.write(data)
                 await writer.drain()
+        except ConnectionError:
+            pass
+        finally:
             writer.transport.abort()
 
     async def stored(self) -> list[str]:
@@ -70,13 +83,14 @@ async def served(tmp_path: pathlib.Path) -> AsyncIterator[Served]:
         server = ApiServer(api.app, host="127.0.0.1", port=0, grace=2)
         await server.start()
         made = Served(api, server)
-        way = await asyncio.start_server(made.carry, "127.0.0.1", 0)
+        way = await asyncio.start_server(made.accept, "127.0.0.1", 0)
         made.url = f"http://127.0.0.1:{way.sockets[0].getsockname()[1]}"
         try:
             yield made
         finally:
             way.close()
             await server.stop()
+            await made.close()
 
 
 @pytest.fixture(params=["blocking", "asyncio"])
@@ -142,6 +156,20 @@ async def test_many_are_sent_as_they_are_made(served: Served, ask: Ask) -> None:
     assert [task.body for task in tasks_there if task is not None] == [b'{"n": 0}', b"\xff"]
     group = await ask("groups.get", "g")
     assert (group["total"], group["closed"]) == (2000, True)
+
+
+@pytest.mark.parametrize("kind", [ConnectionResetError, TimeoutError, EOFError, KeyError])
+@pytest.mark.parametrize("atomic", [False, True])
+async def test_an_error_of_the_callers_own_is_not_taken_for_a_lost_connection(
+    ask: Ask, kind: type[Exception], atomic: bool
+) -> None:
+    def tasks() -> Iterator[dict[str, Any]]:
+        yield {**TASK, "data": "x" * 100_000}
+        raise kind("mine")
+
+    with pytest.raises(kind, match="mine"):
+        await ask("send_many", tasks(), atomic=atomic)
+    assert (await ask("send", **TASK))["status"] == "queued"
 
 
 async def test_a_group_can_stay_open(ask: Ask) -> None:

@@ -14,7 +14,7 @@ from htq.stores.base import Filter
 from htq.usecases.outcomes import Accepted
 from htq.words.errors import RequestError, StoreUnavailable
 from htq.words.states import STATES
-from support.api import JSON, Answer, Api, api_over_sqlite
+from support.api import JSON, Answer, Api, LoopTurns, api_over_sqlite
 
 TASK: dict[str, Any] = {"url": "http://127.0.0.1:9/work"}
 LINES = {"Content-Type": "application/x-ndjson"}
@@ -42,6 +42,13 @@ async def stored(api: Api) -> list[str]:
 def errors(answer: Answer) -> list[tuple[str, str]]:
     """The kind and the place of what is wrong."""
     return [(each["type"].removeprefix("/problems/"), each["pointer"]) for each in answer.json["errors"]]
+
+
+@pytest.mark.parametrize(("body", "headers"), [(b"1\n" * 5000, LINES), (b"[" + b"1," * 4999 + b"1]", JSON)])
+async def test_others_have_their_turns_while_rubbish_is_read(api: Api, body: bytes, headers: Mapping[str, str]) -> None:
+    with LoopTurns() as turns:
+        await batch(api, body, headers=headers)
+    assert turns.count >= 10
 
 
 # --- one by one -----------------------------------------------------------------------------------

@@ -34,7 +34,7 @@ async def test_a_group_counts_its_requests_by_where_they_stand(api: Api) -> None
     shown = answer.json
     assert {word: count for word, count in shown["counts"].items() if count} == {"scheduled": 1, "queued": 1}
     assert (shown["live"], shown["total"], shown["closed"], shown["complete"]) == (2, 2, False, False)
-    listed = await api.ask("GET", shown["links"]["requests"].removeprefix("http://localhost:5000"))
+    listed = await api.ask("GET", shown["links"]["tasks"].removeprefix("http://localhost:5000"))
     assert len(listed.json) == 2
 
 
@@ -125,12 +125,13 @@ async def test_who_waits_hears_of_the_end(tmp_path: pathlib.Path, signals: bool,
         waiting = asyncio.ensure_future(group(api, "" if headers else asked, headers))
         await api.clock.pass_when_slept_on(0)
         await api.complete()
-        for _ in range(0 if signals else 10):
-            api.clock.advance(2)  # a round of the poll, if it sleeps already
-            await asyncio.wait((waiting,), timeout=0.5)
-            if waiting.done():
-                break
         async with asyncio.timeout(10):
+            while not signals and not waiting.done():
+                api.clock.sleeper.clear()
+                api.clock.advance(2)  # a round of the poll, if it sleeps already
+                asleep = asyncio.ensure_future(api.clock.sleeper.wait())
+                await asyncio.wait((waiting, asleep), return_when=asyncio.FIRST_COMPLETED)
+                asleep.cancel()
             answer = await waiting
         assert (answer.status, answer.json["complete"]) == (200, True)
         assert answer.headers.get("preference-applied") == ("wait=30" if headers else None)

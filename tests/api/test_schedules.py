@@ -8,7 +8,7 @@ import pytest
 
 from htq.stores.base import Firing
 from htq.words.schedule import Schedule
-from support.api import JSON, Answer, Api
+from support.api import JSON, Answer, Api, LoopTurns
 
 TASK: dict[str, Any] = {"url": "http://127.0.0.1:9/work"}
 
@@ -162,6 +162,14 @@ async def test_a_paused_schedule_makes_nothing_and_goes_on_from_now(api: Api) ->
     assert (resumed.json["paused"], resumed.json["next"][0]) == (False, now + 240_000)
     assert (await api.ask("POST", "/schedules/s/resume/")).json == resumed.json
     assert (await made(api, every=60, paused=True))["paused"] is True
+
+
+async def test_others_have_their_turns_while_many_are_listed(api: Api) -> None:
+    for number in range(20):
+        await made(api, f"s{number}", every=60)
+    with LoopTurns() as turns:
+        assert len((await api.ask("GET", "/schedules/")).json) == 20
+    assert turns.count >= 20
 
 
 async def test_a_schedule_that_is_deleted_is_gone(api: Api) -> None:

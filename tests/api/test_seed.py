@@ -102,9 +102,20 @@ async def test_a_failure_has_a_message_and_no_code(api: Api, reason: str, status
     failure = (await api.ask("GET", f"/{uuid}/response/")).json
     assert failure["status"] == status
     assert failure["message"] == "It went wrong."
-    assert failure["reason"] == reason
+    assert failure["error"] == reason
     assert failure["time"] == api.clock.now_ms()
     assert "code" not in failure
+
+
+async def test_a_failure_that_has_an_answer_says_both(api: Api) -> None:
+    """Its retries are used up: the last answer is kept, its phrase in `reason` as ever."""
+    uuid = await api.queue(retry=0)
+    await api.complete(b"sorry", code=503, reason="status")
+    envelope = (await api.ask("GET", f"/{uuid}/response/")).json
+    assert (envelope["status"], envelope["code"], envelope["reason"]) == ("error", 503, "OK")
+    assert (envelope["error"], envelope["message"]) == ("status", "It went wrong.")
+    assert (envelope["data"], envelope["headers"]) == ("sorry", {"Content-Type": "text/plain"})
+    assert (await api.ask("GET", f"/{uuid}/")).json["reason"] == envelope["error"]
 
 
 async def test_the_response_blocks_until_it_is_there(api: Api) -> None:

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator
 import psutil
 import pytest
 
-from htq.api.protocol import BODY_PACE, LINGER_BYTES, MAX_HEAD, BoundedProtocol
+from htq.api.protocol import LINGER_BYTES, MAX_HEAD, BoundedProtocol
 from htq.api.server import ApiServer
 from htq.words.errors import ConfigError
 from support.api import Api, api_over_sqlite
@@ -147,28 +147,31 @@ async def test_a_large_body_is_waited_for_as_long_as_it_comes_at_a_fair_pace(
     served: Served, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     protocols: list[BoundedProtocol] = []
-    enough = asyncio.Event()
+    begun, enough = asyncio.Event(), asyncio.Event()
     feed = BoundedProtocol._feed
 
     def counted(self: BoundedProtocol, data: bytes) -> bytes:
         protocols.append(self)
         rest = feed(self, data)
-        if self._body_bytes >= BODY_PACE:
+        begun.set()
+        if self._body_bytes >= self.body_pace:
             enough.set()
         return rest
 
     monkeypatch.setattr(BoundedProtocol, "_feed", counted)
-    head = (
-        b"POST /batch/ HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/x-ndjson\r\nContent-Length: %d\r\n\r\n"
-    )
-    _, writer = await served.open()
+    monkeypatch.setattr(BoundedProtocol, "body_pace", 1000)
+    head = b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 9999\r\n\r\n"
+    reader, writer = await served.open()
     async with asyncio.timeout(10):
-        writer.write(head % (4 * BODY_PACE) + b"\n" * 3 * BODY_PACE)
+        writer.write(head)
+        await begun.wait()  # what comes with the head says nothing of the pace
+        writer.write(b" " * 1000)
         await enough.wait()
-    protocol = protocols[0]
-    protocol._too_late()  # its time is over, and it has earned another one
-    assert not protocol.transport.is_closing()
-    assert protocol._body_bytes == 0
+        (protocol,) = set(protocols)
+        protocol._too_late()  # its time is over, and it has earned another one
+        assert not protocol.transport.is_closing()
+        protocol._too_late()  # and has sent nothing since
+        assert problem(await reader.read()) == (408, "too-slow")
     writer.transport.abort()
 
 

@@ -122,6 +122,11 @@ async def test_send_and_wait_prints_the_body_as_it_came(server: FakeTarget, htq:
         ({"status": "success", "code": 500, "data": "broken"}, exits.OK, ""),
         ({"status": "error", "message": "refused"}, exits.FAILED, "error: refused\n"),
         ({"status": "timeout", "message": "too slow"}, exits.FAILED, "timeout: too slow\n"),
+        (
+            {"status": "error", "code": 503, "data": "busy", "error": "status", "message": "the target answered 503"},
+            exits.FAILED,
+            "error: the target answered 503\n",
+        ),
         ({}, exits.CANCELED, "canceled\n"),
     ],
 )

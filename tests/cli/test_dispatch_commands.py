@@ -108,7 +108,14 @@ async def test_send_knows_a_time_from_a_name(server: FakeTarget, htq: Htq) -> No
 
 
 @pytest.mark.parametrize(
-    "arguments", [["--priority", "high"], ["--retry", "x"], ["--label", "a"], ["--queue", "a", "-o", "queue=b"]]
+    "arguments",
+    [
+        ["--priority", "high"],
+        ["--retry", "x"],
+        ["--label", "a"],
+        ["--queue", "a", "-o", "queue=b"],
+        ["-o", "idempotency_key=k"],
+    ],
 )
 async def test_send_refuses_what_it_cannot_read(server: FakeTarget, htq: Htq, arguments: list[str]) -> None:
     try:
@@ -131,6 +138,8 @@ async def test_retry_runs_one_again(server: FakeTarget, htq: Htq) -> None:
 async def test_retry_takes_filters_in_place_of_a_uuid(server: FakeTarget, htq: Htq) -> None:
     server.on("/retry/?queue=mail&status=error&group=g", reply({"retried": 7}), "POST")
     assert await htq("retry", "--queue", "mail", "--status", "error", "--group", "g") == Said(0, "7 retried\n", "")
+    server.on("/retry/?key=a&since=5&until=9", reply({"retried": 1}), "POST")
+    assert (await htq("retry", "--key", "a", "--since", "5", "--until", "9")).out == "1 retried\n"
     server.on("/retry/?queue=mail&dry_run=1", reply({"matching": 8}), "POST")
     assert (await htq("retry", "--queue", "mail", "--dry-run")).out == "8 matching\n"
     assert json.loads((await htq("retry", "--queue", "mail", "--dry-run", "--json")).out) == {"matching": 8}
@@ -212,6 +221,13 @@ async def test_a_queue_is_asked_for_by_its_name(
     assert (json.loads(request.body) if request.body else None) == (sent or None)
 
 
+async def test_what_is_no_setting_of_a_queue_is_for_the_server_to_refuse(server: FakeTarget, htq: Htq) -> None:
+    server.on("/queues/mail/", reply({"detail": "The field name is not known."}, 422), "PUT")
+    said = await htq("queues", "put", "mail", '{"name": "mail", "self": 1}')
+    assert said == Said(exits.FAILED, "", "htq queues put: The field name is not known.\n")
+    assert body(server) == {"name": "mail", "self": 1}
+
+
 async def test_a_queue_is_deleted_with_a_word_for_what_is_in_it(server: FakeTarget, htq: Htq) -> None:
     server.on("/queues/mail/?tasks=cancel", answer(204, b""), "DELETE")
     assert await htq("queues", "delete", "mail", "--tasks", "cancel") == Said(0, "", "")
@@ -226,6 +242,52 @@ async def test_queues_refuses_what_it_cannot_read(htq: Htq, server: FakeTarget, 
     with pytest.raises(SystemExit) as caught:
         main(["queues", *arguments])
     assert caught.value.code == exits.USAGE
+    assert server.received() == []
+
+
+# --- groups ---------------------------------------------------------------------------------------
+
+GROUP: dict[str, Any] = {"name": "g", "counts": {"success": 3}, "live": 0, "total": 3, "closed": True, "complete": True}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "method", "path", "sent"),
+    [
+        (["show", "a b"], "GET", "/groups/a%20b/", None),
+        (["wait", "g"], "GET", "/groups/g/?wait=30", None),
+        (["wait", "g", "--timeout", "5s"], "GET", "/groups/g/?wait=5", None),
+        (["close", "g"], "PUT", "/groups/g/", {"closed": True}),
+    ],
+)
+async def test_a_group_is_asked_for_by_its_name(
+    server: FakeTarget, htq: Htq, arguments: list[str], method: str, path: str, sent: object
+) -> None:
+    server.on(path, reply(GROUP), method)
+    said = await htq("groups", *arguments)
+    assert said.code == exits.OK, said.err
+    assert 'counts:       {"success": 3}\n' in said.out
+    [request] = server.received(path, method)
+    assert (json.loads(request.body) if request.body else None) == sent
+    assert json.loads((await htq("groups", *arguments, "--json")).out) == GROUP
+
+
+async def test_a_group_that_is_not_complete_in_time_has_the_exit_code_for_that(server: FakeTarget, htq: Htq) -> None:
+    server.on("/groups/g/?wait=0", reply({**GROUP, "complete": False}, 202))
+    said = await htq("groups", "wait", "g", "--timeout", "0")
+    assert said == Said(exits.NOT_YET, "", "htq groups wait: the group g has not ended within 0 s\n")
+
+
+async def test_a_group_is_canceled_or_only_counted(server: FakeTarget, htq: Htq) -> None:
+    server.on("/groups/g/?reason=too+late", reply({"canceled": 3}), "DELETE")
+    assert await htq("groups", "cancel", "g", "--reason", "too late") == Said(0, "3 canceled\n", "")
+    server.on("/groups/g/?dry_run=1", reply({"matching": 4}), "DELETE")
+    assert json.loads((await htq("groups", "cancel", "g", "--dry-run", "--json")).out) == {"matching": 4}
+
+
+async def test_groups_alone_says_what_there_is(server: FakeTarget, htq: Htq) -> None:
+    said = await htq("groups")
+    assert (said.code, said.out) == (exits.USAGE, "")
+    assert "show, wait, close or cancel" in said.err
     assert server.received() == []
 
 

@@ -12,7 +12,8 @@ from htq.cli.main import main
 
 COMMANDS = (
     *("server", "worker", "up", "demo", "bench", "check-service"),
-    *("send", "get", "status", "response", "wait", "cancel", "purge", "list"),
+    *("send", "get", "status", "response", "wait", "cancel", "retry", "purge", "list"),
+    *("queues", "groups", "schedules"),
 )
 
 

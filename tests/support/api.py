@@ -5,12 +5,12 @@ import contextlib
 import json
 import pathlib
 from collections.abc import AsyncIterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 from urllib.parse import unquote
 
 from htq.api.app import App, make_app
 from htq.api.settings import ApiSettings
-from htq.stores.base import Canceled, Claim, Done, Outcome, SessionInfo, StoreInfo
+from htq.stores.base import Canceled, Claim, Done, Outcome, SessionInfo, Store
 from htq.stores.sqlite import SqliteStore
 from htq.usecases import ServiceSettings, TaskService
 from htq.words.attempt import AttemptRecord, Phase
@@ -19,7 +19,7 @@ from htq.words.reasons import Reason
 from htq.words.task import Headers, Response
 from support.clock import ManualClock
 
-__all__ = ["JSON", "Answer", "Api", "HeardClock", "api_over_sqlite"]
+__all__ = ["JSON", "Answer", "Api", "HeardClock", "LoopTurns", "api_over", "api_over_sqlite"]
 
 JSON = {"Content-Type": "application/json"}
 
@@ -46,6 +46,25 @@ class HeardClock:
         self.advance(seconds)
 
 
+class LoopTurns:
+    """Counts how often the event loop comes to others while the `with` is under way."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self._loop = asyncio.get_running_loop()
+
+    def __enter__(self) -> Self:
+        self._next = self._loop.call_soon(self._turn)
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._next.cancel()
+
+    def _turn(self) -> None:
+        self.count += 1
+        self._next = self._loop.call_soon(self._turn)
+
+
 class Answer(NamedTuple):
     status: int
     headers: Mapping[str, str]
@@ -68,7 +87,7 @@ class Answer(NamedTuple):
 class Api:
     """The application, what it stands on, and a worker's part played by hand."""
 
-    def __init__(self, app: App, service: TaskService, store: SqliteStore, clock: HeardClock) -> None:
+    def __init__(self, app: App, service: TaskService, store: Store, clock: HeardClock) -> None:
         self.app = app
         self.service = service
         self.store = store
@@ -156,19 +175,19 @@ class Api:
         phase: Phase = "finished",
         canceled: bool = False,
     ) -> None:
-        """End an attempt; without a code it failed for `reason`."""
+        """End an attempt; with a `reason`, or without a code, it failed."""
+        failed = code is None or reason is not None
         response = Response(
             time=self.clock.now_ms(),
             elapsed_ms=79.81,
-            message=None if code else "It went wrong.",
+            message="It went wrong." if failed else None,
             code=code,
             phrase="OK" if code else "",
             headers=headers,
             body=body if code else b"",
             body_size=len(body) if code else 0,
         )
-        state = "success" if code else "timeout" if reason == "total" else "error"
-        done = Done(state, response, reason)  # type: ignore[arg-type]
+        done = Done("timeout" if reason == "total" else "error" if failed else "success", response, reason)
         outcome = Outcome(
             uuid=claim.uuid,
             attempt=claim.attempt,
@@ -188,6 +207,24 @@ class Api:
 
 
 @contextlib.asynccontextmanager
+async def api_over(
+    store: Store,
+    clock: HeardClock,
+    settings: ApiSettings | None = None,
+    service_settings: ServiceSettings | None = None,
+) -> AsyncIterator[Api]:
+    """The API over a store that is not opened yet; it is closed at the end."""
+    await store.open()
+    chance = Chance(clock, seed=1)
+    service = TaskService(store, clock=clock, chance=chance, settings=service_settings or ServiceSettings())
+    try:
+        yield Api(make_app(service, settings), service, store, clock)
+    finally:
+        await service.close()
+        await store.close()
+
+
+@contextlib.asynccontextmanager
 async def api_over_sqlite(
     folder: pathlib.Path,
     settings: ApiSettings | None = None,
@@ -196,14 +233,7 @@ async def api_over_sqlite(
     service_settings: ServiceSettings | None = None,
 ) -> AsyncIterator[Api]:
     stopped = ManualClock()
-    clock = HeardClock(stopped)
-    chance = Chance(clock, seed=1)
+    chance = Chance(stopped, seed=2)
     store = SqliteStore(folder / "htq.db", clock=stopped, chance=chance, signals=signals)
-    info = await store.open()
-    assert isinstance(info, StoreInfo)
-    service = TaskService(store, clock=clock, chance=chance, settings=service_settings or ServiceSettings())
-    try:
-        yield Api(make_app(service, settings), service, store, clock)
-    finally:
-        await service.close()
-        await store.close()
+    async with api_over(store, HeardClock(stopped), settings, service_settings) as api:
+        yield api

@@ -4,7 +4,7 @@ import asyncio
 import heapq
 import itertools
 
-__all__ = ["ManualClock"]
+__all__ = ["ManualClock", "WrongClock"]
 
 
 class ManualClock:
@@ -45,3 +45,20 @@ class ManualClock:
             _, _, future = heapq.heappop(self._sleepers)
             if not future.done():
                 future.set_result(None)
+
+
+class WrongClock:
+    """The clock of a machine on which it is another time of day; steady time is the same everywhere."""
+
+    def __init__(self, clock: ManualClock, ahead_ms: int) -> None:
+        self._clock = clock
+        self._ahead_ms = ahead_ms
+
+    def now_ms(self) -> int:
+        return self._clock.now_ms() + self._ahead_ms
+
+    def steady(self) -> float:
+        return self._clock.steady()
+
+    async def sleep(self, seconds: float) -> None:
+        await self._clock.sleep(seconds)

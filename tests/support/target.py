@@ -18,7 +18,7 @@ import struct
 from collections.abc import Awaitable, Callable, Sequence
 from functools import cache
 from types import TracebackType
-from typing import Literal, Self, TypeVar, cast
+from typing import Any, Literal, Self, TypeVar, cast
 
 import trustme
 
@@ -97,15 +97,26 @@ Script = Callable[[Received], Awaitable[None]]
 
 
 class FakeTarget:
-    """See the module. `tls` makes it an https target; `client_context` trusts it."""
+    """See the module. `tls` makes it an https target; `client_context` trusts it.
 
-    def __init__(self, *, tls: bool = False, default: Script | None = None, host: str = "127.0.0.1") -> None:
+    With `bound`, a socket that is bound and does not listen, it takes the place of one that refused every connection.
+    """
+
+    def __init__(
+        self,
+        *,
+        tls: bool = False,
+        default: Script | None = None,
+        host: str = "127.0.0.1",
+        bound: socket.socket | None = None,
+    ) -> None:
         self.requests: list[Received] = []
         self.connections = 0
         self.open_connections = 0
         self.host = host
         self.port = 0
         self._scheme = "https" if tls else "http"
+        self._bound = bound
         self._default = default or answer()
         self._scripts: dict[tuple[str | None, str], Script] = {}
         self._live: set[_Connection] = set()
@@ -117,7 +128,8 @@ class FakeTarget:
         loop = asyncio.get_running_loop()
         self._changed = loop.create_future()
         context = _server_context() if self._scheme == "https" else None
-        self._server = await loop.create_server(lambda: _Connection(self), self.host, 0, ssl=context, backlog=4096)
+        place: dict[str, Any] = {"host": self.host, "port": 0} if self._bound is None else {"sock": self._bound}
+        self._server = await loop.create_server(lambda: _Connection(self), **place, ssl=context, backlog=4096)
         self.port = self._server.sockets[0].getsockname()[1]
         return self
 

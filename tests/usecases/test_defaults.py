@@ -9,7 +9,7 @@ from htq.stores.base import QueueSettings
 from htq.usecases import CallbackWish, QueueDefaults, ServiceSettings, Submission, TimeoutWish
 from htq.usecases.defaults import check_defaults, defaults_of, stored_defaults
 from htq.usecases.submit import new_task
-from htq.usecases.wishes import RetryWish
+from htq.usecases.wishes import BackoffWish, RetryWish
 from htq.words.callback import Callback
 from htq.words.errors import InvalidField
 from htq.words.retry import RetryPolicy
@@ -55,6 +55,22 @@ def test_every_default_holds_where_the_task_says_nothing() -> None:
     assert (task.on_conflict, task.priority, task.labels, task.cost) == ("reject", 9, {"team": "a"}, {"tokens": 3})
     assert (task.start_by, task.deadline) == (NOW + 10_000, NOW + 60_000)
     assert (task.delivery, task.result_ttl) == ("at_most_once", 7)
+
+
+def test_what_a_newer_server_has_put_is_read_as_far_as_it_is_known(caplog: pytest.LogCaptureFixture) -> None:
+    stored = {
+        "timeout": {"connect": 5, "dns": 3},
+        "retry": {"max": 2, "backoff": {"base": 4, "shape": "flat"}, "budget": 7},
+        "priority": 12,
+        "delivery": "exactly_once",
+        "labels": {"team": "a"},
+        "shiny": {"connect": 1},
+    }
+    found = defaults_of(QueueSettings(defaults=msgspec.json.encode(stored)))
+    assert found == QueueDefaults(
+        timeout=TimeoutWish(connect=5), retry=RetryWish(max=2, backoff=BackoffWish(base=4)), labels={"team": "a"}
+    )
+    assert [record.levelname for record in caplog.records] == ["WARNING"]
 
 
 def test_the_tasks_word_goes_before() -> None:

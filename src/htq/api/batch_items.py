@@ -6,7 +6,8 @@ from typing import Final
 import msgspec
 
 from htq.api.answers import Answers, BatchForm, ItemResult
-from htq.api.bodies import check_type, read_item
+from htq.api.bodies import check_type
+from htq.api.decoding import read_item
 from htq.api.http import Call
 from htq.api.problems import problem_of
 from htq.api.splitting import ArraySplitter, LineSplitter, Piece, Splitter
@@ -46,17 +47,17 @@ def splitter_of(media: bytes, limit: int) -> Splitter:
 
 def read_piece(piece: Piece, limit: int, group: str | None) -> tuple[BatchItem, bytes] | RequestError:
     """An item with its bytes, or why it can't be taken. `group` is the batch's."""
-    if piece.text is None:
+    if piece is None:
         return TooLarge(f"The item is larger than {limit} bytes.")
     try:
-        item = read_item(piece.text)
+        item = read_item(piece)
     except RequestError as error:
         return error
     if group is not None and item.group != group:
         if item.group is not None:
             return InvalidField(f"The batch is for the group {group}: leave out the item's own.", "/group")
         item = msgspec.structs.replace(item, group=group)
-    return item, piece.text
+    return item, piece
 
 
 async def close_group(call: Call, group: str, answers: Answers) -> None:

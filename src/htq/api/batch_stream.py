@@ -1,5 +1,6 @@
 """A batch of any length: taken in as it comes, a few hundred items at a time, whatever becomes of each."""
 
+import asyncio
 import contextlib
 from typing import Final
 
@@ -76,7 +77,7 @@ class BatchStream:
 
     async def _add(self, piece: Piece) -> None:
         self._items.append(self._item(piece))
-        self._weight += len(piece.text or b"")
+        self._weight += len(piece or b"")
         if len(self._items) >= _STEP_ITEMS or self._weight >= _STEP_BYTES:
             await self._flush()
 
@@ -105,6 +106,8 @@ class BatchStream:
             raise
         for outcome in outcomes:
             self._tell(outcome)
+        # A turn for everybody else: where nothing of it could be read, nothing was waited for either.
+        await asyncio.sleep(0)  # noqa: TID251
 
     def _tell(self, outcome: Accepted | RequestError | StoreUnavailable) -> None:
         self._answers.add(shown(outcome, self._call.base, self._answers.count))

@@ -1,7 +1,7 @@
 """Handlers of what is done to a request by hand: again, now, otherwise."""
 
-from htq.api.bodies import read_change
 from htq.api.conditions import etag, if_match
+from htq.api.decoding import read_change
 from htq.api.filters import check_some, read_filter
 from htq.api.http import Call, Reply, json_reply
 from htq.api.links import task_links

@@ -20,13 +20,20 @@ class NoResponse(msgspec.Struct, frozen=True):
     """What a canceled request has: the empty object."""
 
 
+_Error = Annotated[Reason | UnsetType, Meta(description="Why it is no success: a word from a closed list.")]
+
+
 class Envelope(msgspec.Struct, frozen=True, kw_only=True):
-    """A response that was received, whatever its code."""
+    """A response that was received, whatever its code. With a retry policy it can be that of a request that failed."""
 
     status: Status
     time: Annotated[int, Meta(description="When it was received, in epoch milliseconds.")]
     code: int
     reason: Annotated[str, Meta(description="The phrase of its status line.")]
+    error: _Error = UNSET
+    message: Annotated[str | UnsetType, Meta(description="Where there is an error: what it was, in a sentence.")] = (
+        UNSET
+    )
     elapsed: Annotated[float | None, Meta(description="Milliseconds.")]
     uuid: str
     headers: Annotated[dict[str, str], Meta(description="One value a name; duplicates are joined.")]
@@ -42,7 +49,7 @@ class Failure(msgspec.Struct, frozen=True, kw_only=True):
     message: str
     time: int
     uuid: str
-    reason: Annotated[Reason | UnsetType, Meta(description="A word from a closed list.")] = UNSET
+    error: _Error = UNSET
     elapsed: float | UnsetType = UNSET
 
 
@@ -59,6 +66,8 @@ def envelope(result: Result) -> Envelope | Failure | NoResponse:
         time=response.time,
         code=response.code,
         reason=response.phrase,
+        error=_error(result),
+        message=UNSET if response.message is None else response.message,
         elapsed=response.elapsed_ms,
         uuid=result.uuid,
         headers=joined(response.headers),
@@ -74,6 +83,10 @@ def _failure(result: Result, response: Response) -> Failure:
         message=response.message or "No response was received.",
         time=response.time,
         uuid=result.uuid,
-        reason=UNSET if result.reason is None else result.reason,
+        error=_error(result),
         elapsed=UNSET if response.elapsed_ms is None else response.elapsed_ms,
     )
+
+
+def _error(result: Result) -> Reason | UnsetType:
+    return UNSET if result.reason is None else result.reason

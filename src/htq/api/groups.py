@@ -6,9 +6,9 @@ from typing import Annotated, Final
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
-from htq.api.bodies import read_wish
+from htq.api.decoding import read_wish
 from htq.api.filters import read_reason
-from htq.api.http import Call, Header, Reply, json_reply
+from htq.api.http import RETRY_SOON, Call, Reply, json_reply
 from htq.api.links import group_tasks_url, group_url
 from htq.api.patience import unless_gone, wait_on
 from htq.api.prefer import asked_wait
@@ -21,7 +21,6 @@ from htq.words.states import STATES
 
 __all__ = ["CountsView", "GroupView", "cancel_group", "get_group", "put_group"]
 
-_RETRY_SOON: Final[Header] = (b"retry-after", b"1")
 _wish: Final = msgspec.json.Decoder(GroupWish)
 
 
@@ -68,7 +67,7 @@ async def get_group(call: Call) -> Reply:
     group = await wait_on(call, partial(call.service.groups.completed, call.name), wait)
     if group is not None:
         return json_reply(200, _view(group, call.base), applied)
-    return json_reply(202, _view(await call.service.groups.get(call.name), call.base), [_RETRY_SOON, *applied])
+    return json_reply(202, _view(await call.service.groups.get(call.name), call.base), [RETRY_SOON, *applied])
 
 
 async def put_group(call: Call) -> Reply:
@@ -103,5 +102,5 @@ def _view(group: Group, base: str) -> GroupView:
         callback=UNSET
         if callback is None
         else GroupCallbackView(url=callback.url, queue=UNSET if callback.queue == "default" else callback.queue),
-        links={"self": url, "requests": group_tasks_url(base, group.name)},
+        links={"self": url, "tasks": group_tasks_url(base, group.name)},
     )

@@ -10,7 +10,19 @@ if TYPE_CHECKING:
     from htq.api.settings import ApiSettings
     from htq.usecases import TaskService
 
-__all__ = ["EMPTY", "Call", "ClientGone", "Header", "Receive", "Reply", "Scope", "Send", "encode", "json_reply"]
+__all__ = [
+    "EMPTY",
+    "RETRY_SOON",
+    "Call",
+    "ClientGone",
+    "Header",
+    "Receive",
+    "Reply",
+    "Scope",
+    "Send",
+    "encode",
+    "json_reply",
+]
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -36,6 +48,9 @@ class Reply(NamedTuple):
 
 
 EMPTY: Final = Reply(204, b"", [_NO_STORE])
+
+RETRY_SOON: Final[Header] = (b"retry-after", b"1")
+"""Goes with a 202: what is asked for is not there yet, and may be at any moment."""
 
 
 def json_reply(status: int, value: object, more: Sequence[Header] = (), *, media: bytes = _JSON) -> Reply:

@@ -8,9 +8,8 @@ from htq.api.http import Call, Header
 from htq.words.errors import Malformed
 from htq.words.task import Idempotency
 
-__all__ = ["KEY_PATTERN", "REPLAYED", "fingerprint", "idempotency"]
+__all__ = ["REPLAYED", "fingerprint", "idempotency"]
 
-KEY_PATTERN: Final = r"^[!-~]{1,255}\Z"
 REPLAYED: Final[Header] = (b"idempotent-replayed", b"true")
 
 _QUOTED: Final = re.compile(rb'"((?:[!#-\[\]-~]|\\["\\])+)"')

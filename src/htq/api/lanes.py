@@ -4,7 +4,7 @@ from typing import Final
 
 import msgspec
 
-from htq.api.bodies import read_wish
+from htq.api.decoding import read_wish
 from htq.api.filters import page_size
 from htq.api.http import EMPTY, Call, Reply, json_reply
 from htq.api.links import lane_url, page_links, queue_url

@@ -9,8 +9,9 @@ from typing import Any, Final, Literal
 from urllib.parse import unquote
 
 import httptools
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
+from htq.api.cycle import Cycle
 from htq.api.problems import problem_reply
 from htq.api.refusals import HeadersTooLarge, TooSlow
 from htq.words.errors import Malformed, RequestError
@@ -38,6 +39,7 @@ class BoundedProtocol(HttpToolsProtocol):
     cycle: Any  # uvicorn's own annotation leaves out that there is none at first
     head_deadline = HEAD_DEADLINE
     body_deadline = BODY_DEADLINE
+    body_pace = BODY_PACE
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
@@ -135,9 +137,9 @@ class BoundedProtocol(HttpToolsProtocol):
             self._head_bytes = 0
         return rest
 
-    def _cycle(self) -> "_Cycle":
-        return _Cycle(
-            self,
+    def _cycle(self) -> Cycle:
+        return Cycle(
+            self.linger,
             scope=self.scope,
             transport=self.transport,
             flow=self.flow,
@@ -179,7 +181,7 @@ class BoundedProtocol(HttpToolsProtocol):
     def _too_late(self) -> None:
         if self._stage == "idle":
             self.transport.close()
-        elif self._stage == "body" and (self.flow.read_paused or self._body_bytes >= BODY_PACE):
+        elif self._stage == "body" and (self.flow.read_paused or self._body_bytes >= self.body_pace):
             # It comes at a fair pace, or it is we who don't take it.
             self._disarm()
             self._arm()
@@ -204,62 +206,3 @@ class BoundedProtocol(HttpToolsProtocol):
             lines += (name, b": ", value, b"\r\n")
         self.transport.write(b"".join((*lines, b"\r\n", reply.body)))
         self.linger()
-
-
-class _Cycle(RequestResponseCycle):
-    """One request and its response. A response before the request's end is the last one on its connection."""
-
-    transport: Any
-
-    def __init__(self, protocol: BoundedProtocol, **options: Any) -> None:
-        super().__init__(**options)
-        self._protocol = protocol
-        self._start: Any = None
-
-    async def send(self, message: Any) -> None:
-        """As uvicorn does it, but a whole response goes out in one write: two are two packets, and twice the system calls."""
-        if message["type"] == "http.response.start" and not self.response_started:
-            if self.more_body:
-                message = {**message, "headers": [*message["headers"], (b"connection", b"close")]}
-                self.transport = _Unread(self.transport, self._protocol)
-            self._start = message
-            return
-        start, self._start = self._start, None
-        if start is not None:
-            whole = self._whole(start, message)
-            if whole is not None:
-                self.response_started = self.response_complete = True
-                self.message_event.set()
-                self.transport.write(whole)
-                if not self.keep_alive:
-                    self.transport.close()
-                self.on_response()
-                return
-            await super().send(start)
-        await super().send(message)
-
-    def _whole(self, start: Any, message: Any) -> bytes | None:
-        """Head and body together; None where uvicorn's own way is needed: in pieces, or at the peer's pace."""
-        if message.get("more_body") or self.disconnected or self.flow.write_paused:
-            return None
-        headers = start["headers"]
-        lines = [STATUS_LINE[start["status"]]]
-        for name, value in (*self.default_headers, *headers):
-            lines += (name, b": ", value, b"\r\n")
-        if self.more_body:
-            self.keep_alive = False
-        elif not self.keep_alive:
-            lines.append(b"connection: close\r\n")
-        lines.append(b"\r\n")
-        if self.scope["method"] != "HEAD":
-            lines.append(message.get("body", b""))
-        return b"".join(lines)
-
-
-class _Unread:
-    """A transport whose peer is still sending: it is closed in a way that lets it hear the answer."""
-
-    def __init__(self, transport: asyncio.Transport, protocol: BoundedProtocol) -> None:
-        self.write = transport.write
-        self.is_closing = transport.is_closing
-        self.close = protocol.linger

@@ -61,7 +61,8 @@ QUEUE_ROUTES: Final[tuple[Route, ...]] = (
                     Parameter(
                         "tasks",
                         TasksOfQueue,
-                        "What becomes of its requests that have not ended: refuse (usual: 409 if there are any), cancel or keep.",
+                        "What becomes of its requests that have not ended: refuse (usual: 409 if there are any), cancel or keep. "
+                        "One that comes in the very moment after that was looked at is kept.",
                     ),
                 ),
             ),

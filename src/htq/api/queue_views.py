@@ -52,7 +52,7 @@ class LaneView(msgspec.Struct, frozen=True, kw_only=True):
     concurrency: int | UnsetType = UNSET
     rate: list[RateWish] | UnsetType = UNSET
     queued: int
-    running: Annotated[int, Meta(description="Requests that are with their targets.")]
+    pending: int
     held_until: Annotated[int | None, Meta(description="Nothing of it starts before.")]
     hold_reason: HoldReason | None
     failures: Annotated[int, Meta(description="In a row, as the breaker counts them.")]
@@ -89,7 +89,7 @@ def view_lane(lane: Lane, url: str) -> LaneView:
         concurrency=UNSET if limits.concurrency is None else limits.concurrency,
         rate=UNSET if limits.rate is None else rate_wishes(limits.rate),
         queued=lane.queued,
-        running=lane.running,
+        pending=lane.running,
         held_until=lane.held_until,
         hold_reason=lane.hold_reason,
         failures=lane.failures,

@@ -4,7 +4,7 @@ from typing import Final, get_args
 
 import msgspec
 
-from htq.api.bodies import read_wish, read_wish_if_any
+from htq.api.decoding import read_wish, read_wish_if_any
 from htq.api.http import EMPTY, Call, Reply, json_reply
 from htq.api.links import queue_url
 from htq.api.patience import unless_gone

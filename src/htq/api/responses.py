@@ -5,7 +5,7 @@ from functools import partial
 from typing import Final
 
 from htq.api.envelope import envelope
-from htq.api.http import EMPTY, Call, Header, Reply, json_reply
+from htq.api.http import EMPTY, RETRY_SOON, Call, Header, Reply, json_reply
 from htq.api.links import response_links
 from htq.api.patience import wait_on
 from htq.api.prefer import asked_wait
@@ -24,7 +24,7 @@ async def get_response(call: Call) -> Reply:
     result = await wait_on(call, partial(call.service.result, call.name), wait)
     if result is None:
         status = StatusView(await call.service.status(call.name))
-        return json_reply(202, status, [(b"retry-after", b"1"), *applied])
+        return json_reply(202, status, [RETRY_SOON, *applied])
     return await envelope_reply(result, [response_links(call.base, call.name), *applied])
 
 

@@ -1,17 +1,16 @@
 """Handlers of schedules: requests that come again and again."""
 
-from collections.abc import Iterator
 from typing import Annotated, Any, Final
 
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
-from htq.api.bodies import read_wish
+from htq.api.decoding import read_wish
 from htq.api.http import EMPTY, Call, Reply, json_reply
 from htq.api.links import schedule_url
-from htq.api.views import REDACTED, view_new
+from htq.api.views import refuse_redacted, view_new
 from htq.usecases.schedules import ScheduleWish, Upcoming
-from htq.words.errors import InvalidField
+from htq.usecases.times import plain
 from htq.words.schedule import CatchUp, Overlap, Schedule
 
 __all__ = [
@@ -68,7 +67,9 @@ async def get_schedule(call: Call) -> Reply:
 
 async def put_schedule(call: Call) -> Reply:
     wish = await read_wish(call, _wish)
-    _refuse_redacted(wish)
+    refuse_redacted(wish.task.headers, "/task/headers")
+    if wish.task.cancel is not None:
+        refuse_redacted(wish.task.cancel.headers, "/task/cancel/headers")
     return _reply(call, await call.service.schedules.put(call.name, wish, call.base))
 
 
@@ -96,7 +97,7 @@ def _view(found: Upcoming, base: str) -> ScheduleView:
         name=schedule.name,
         cron=UNSET if schedule.cron is None else schedule.cron,
         zone=UNSET if schedule.cron is None else schedule.zone,
-        every=UNSET if schedule.every is None else _number(schedule.every),
+        every=UNSET if schedule.every is None else plain(schedule.every),
         overlap=schedule.overlap,
         catch_up=schedule.catch_up,
         paused=schedule.paused,
@@ -108,15 +109,12 @@ def _view(found: Upcoming, base: str) -> ScheduleView:
     )
 
 
-def _number(seconds: float) -> float:
-    """60, not 60.0."""
-    return int(seconds) if seconds.is_integer() else seconds
-
-
 def _template(schedule: Schedule) -> dict[str, Any]:
     """What could be put back in, but for what is redacted."""
     shown = msgspec.structs.asdict(view_new(msgspec.structs.replace(schedule.task, uuid=_NO_UUID)))
     shown["cancel"] = shown.pop("cancel_policy")
+    if schedule.task.on_conflict != "cancel_previous":
+        shown["on_conflict"] = schedule.task.on_conflict
     if schedule.overlap != "allow":
         for name in ("id", "on_conflict"):
             shown.pop(name, None)
@@ -130,18 +128,3 @@ def _last(schedule: Schedule, base: str) -> LastRun | UnsetType:
     if uuid is None:
         return LastRun(at=schedule.last_at)
     return LastRun(at=schedule.last_at, uuid=uuid, url=f"{base}/{uuid}/")
-
-
-def _refuse_redacted(wish: ScheduleWish) -> None:
-    """What was got and is put back lacks the secrets that it had."""
-    for pointer, value in _headers(wish):
-        if value == REDACTED:
-            raise InvalidField("This holds what stands for a secret when it is shown: give the secret itself.", pointer)
-
-
-def _headers(wish: ScheduleWish) -> Iterator[tuple[str, str]]:
-    task = wish.task
-    parts = [("/task/headers", task.headers), ("/task/cancel/headers", task.cancel.headers if task.cancel else None)]
-    for pointer, headers in parts:
-        for name, value in (headers or {}).items():
-            yield f"{pointer}/{name.replace('~', '~0').replace('/', '~1')}", value

@@ -6,28 +6,20 @@ limit nothing at all; no byte is looked at twice.
 
 import re
 from collections.abc import Iterator
-from typing import Final, NamedTuple, Protocol
+from typing import Final, Protocol
 
 from htq.words.errors import Malformed
 
 __all__ = ["ArraySplitter", "LineSplitter", "Piece", "Splitter"]
 
+Piece = bytes | None
+"""One value; None: it is larger than the limit."""
+
 _SPACE: Final = b" \t\r\n"
-
-
-class Piece(NamedTuple):
-    """One value. `text` None: it is larger than the limit."""
-
-    text: bytes | None
-    at: int
-    """Where it begins: the line, counted from 1, or the byte, counted from 0."""
 
 
 class Splitter(Protocol):
     """Cuts what it is fed."""
-
-    place: str
-    """What `Piece.at` counts: `line` or `byte`."""
 
     def feed(self, data: bytes) -> Iterator[Piece]:
         """The values that are complete with `data`. Raises `Malformed`, after which nothing more can be had."""
@@ -41,23 +33,25 @@ class Splitter(Protocol):
 class LineSplitter:
     """One value a line. Blank lines are passed over, and the last one needs no end."""
 
-    place = "line"
-
     def __init__(self, limit: int) -> None:
         self._limit = limit
         self._kept: list[bytes] = []
         self._size = 0
-        self._line = 1
 
     def feed(self, data: bytes) -> Iterator[Piece]:
-        first, *rest = data.split(b"\n")
+        first, *lines = data.split(b"\n")
         self._keep(first)
-        if rest:
-            yield from self._cut()
-            for line in rest[:-1]:
-                self._keep(line)
-                yield from self._cut()
-            self._keep(rest[-1])
+        if not lines:
+            return
+        yield from self._cut()
+        last = lines.pop()
+        # Most lines are whole here, and of those that are empty there can be very many.
+        for line in filter(None, lines):
+            if len(line) > self._limit:
+                yield None
+            elif text := line.strip(_SPACE):
+                yield text
+        self._keep(last)
 
     def end(self) -> Iterator[Piece]:
         yield from self._cut()
@@ -71,14 +65,11 @@ class LineSplitter:
 
     def _cut(self) -> Iterator[Piece]:
         if self._size > self._limit:
-            yield Piece(None, self._line)
-        else:
-            text = (self._kept[0] if len(self._kept) == 1 else b"".join(self._kept)).strip(_SPACE)
-            if text:
-                yield Piece(text, self._line)
+            yield None
+        elif text := b"".join(self._kept).strip(_SPACE):
+            yield text
         self._kept.clear()
         self._size = 0
-        self._line += 1
 
 
 # Up to the next bracket or comma, over whole strings; and up to the end of a string. Possessive: nothing is tried again.
@@ -96,8 +87,6 @@ _DEEPEST: Final = 1000
 
 class ArraySplitter:
     """The members of one array. It counts brackets and minds strings; whether a member is JSON, its reader sees."""
-
-    place = "byte"
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
@@ -176,12 +165,11 @@ class ArraySplitter:
     def _member(self, data: bytes, start: int, end: int, *, last: bool) -> Iterator[Piece]:
         self._keep(data[start:end])
         large = self._size > self._limit
-        whole = self._kept[0] if len(self._kept) == 1 else b"".join(self._kept)
-        text = whole.strip(_SPACE)
+        text = b"".join(self._kept).strip(_SPACE)
         if large:
-            yield Piece(None, self._begins)
+            yield None
         elif text or not last or self._members:
-            yield Piece(text, self._begins)
+            yield text
         self._members += 1
         self._kept.clear()
         self._size = 0

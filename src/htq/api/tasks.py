@@ -3,10 +3,10 @@
 from functools import partial
 from typing import Final
 
-from htq.api.bodies import read_submission
 from htq.api.conditions import etag
+from htq.api.decoding import read_submission
 from htq.api.filters import check_some, page_size, read_filter, read_reason
-from htq.api.http import EMPTY, Call, Header, Reply, json_reply
+from htq.api.http import EMPTY, RETRY_SOON, Call, Header, Reply, json_reply
 from htq.api.idempotency import REPLAYED, idempotency
 from htq.api.links import list_links, response_links, task_links
 from htq.api.patience import unless_gone, wait_on
@@ -38,7 +38,6 @@ __all__ = [
 
 _NO_WAIT: Final = (Overloaded, StoreUnavailable)
 """What can keep a caller from waiting when what he asked for is done already: he hears that, and not an error."""
-_RETRY_SOON: Final[Header] = (b"retry-after", b"1")
 
 
 async def post_task(call: Call) -> Reply:
@@ -111,7 +110,7 @@ async def cancel_task(call: Call) -> Reply:
         record = await wait_on(call, partial(call.service.settled_cancel, call.name), prefer.wait)
         if record is not None:
             return json_reply(200, record, prefer.applied())
-        return json_reply(202, await call.service.cancel_record(call.name), [_RETRY_SOON, *prefer.applied()])
+        return json_reply(202, await call.service.cancel_record(call.name), [RETRY_SOON, *prefer.applied()])
     except _NO_WAIT:
         return EMPTY
 

@@ -9,7 +9,7 @@ from msgspec import UNSET, Meta, UnsetType
 
 from htq.policy.fields import is_credential, joined
 from htq.policy.target import parse_target
-from htq.usecases import CallbackWish, RetryWish
+from htq.usecases import CallbackWish, RetryWish, ServiceSettings
 from htq.usecases.callbacks import callback_wish
 from htq.usecases.retries import retry_wish
 from htq.usecases.times import plain
@@ -40,6 +40,7 @@ __all__ = [
 REDACTED: Final = "[redacted]"
 
 _USUAL_STOP: Final = StopPolicy()
+_USUAL: Final = ServiceSettings()
 
 Data = Annotated[
     Any,
@@ -109,6 +110,10 @@ class TaskView(msgspec.Struct, frozen=True, kw_only=True):
     retry: Annotated[RetryWish | UnsetType, Meta(description="Which failures lead to another attempt.")] = UNSET
     callback: Annotated[CallbackWish | UnsetType, Meta(description="Where it is told that it has ended.")] = UNSET
     delivery: Delivery | UnsetType = UNSET
+    result_ttl: Annotated[float | UnsetType, Meta(description="Seconds for which it is kept once it has ended.")] = (
+        UNSET
+    )
+    max_response: Annotated[int | UnsetType, Meta(description="Bytes of a response's body, at most.")] = UNSET
     redirects: int | UnsetType = UNSET
     cancel_policy: Annotated[
         CancelPolicy | UnsetType, Meta(description="How the target is told of a cancel, as it was resolved.")
@@ -219,6 +224,10 @@ def _given(task: Task | NewTask, body: bytes | None, size: int, status: Status) 
         fields["callback"] = callback_wish(request.callback)
     if task.delivery != "at_least_once":
         fields["delivery"] = task.delivery
+    if task.result_ttl != _USUAL.retention:
+        fields["result_ttl"] = plain(task.result_ttl)
+    if request.max_response != _USUAL.max_response:
+        fields["max_response"] = request.max_response
     if request.redirects:
         fields["redirects"] = request.redirects
     if request.stop != _USUAL_STOP:

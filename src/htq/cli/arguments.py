@@ -94,7 +94,7 @@ def request_fields(given: argparse.Namespace) -> dict[str, Any]:
         fields[name] = getattr(given, name)
     fields = {name: value for name, value in fields.items() if value is not None}
     options = dict(given.option)
-    clash = sorted({"url", "headers", *fields} & options.keys())
+    clash = sorted({"url", "headers", "idempotency_key", *fields} & options.keys())
     if clash:
         raise ValueError(f"{clash[0]} has an argument of its own: don't give it with -o as well")
     return {**fields, **options}
@@ -122,11 +122,17 @@ def add_filters(parser: argparse.ArgumentParser, usual: str) -> None:
     add("--host", metavar="<name>", help="Those for this host.")
     add("--id", metavar="<name>", help="Those with this name of yours.")
     add("--group", metavar="<name>", help="Those in this group.")
+    add(
+        "--since", metavar="<ms>", type=int, help="Those that were queued at or after this time, in epoch milliseconds."
+    )
+    add("--until", metavar="<ms>", type=int, help="Those that were queued before this time, in epoch milliseconds.")
 
 
 def chosen_filters(given: argparse.Namespace) -> dict[str, Any]:
     """The filters that were said, and `labels`."""
-    filters = {name: getattr(given, name) for name in ("queue", "status", "key", "host", "id", "group")}
+    filters = {
+        name: getattr(given, name) for name in ("queue", "status", "key", "host", "id", "group", "since", "until")
+    }
     filters["labels"] = dict(given.label) or None
     return {name: value for name, value in filters.items() if value is not None}
 

@@ -5,7 +5,7 @@ import sys
 from collections.abc import Callable
 from typing import Final, NamedTuple
 
-from htq.cli import exits, queues, requests, schedules
+from htq.cli import exits, groups, queues, requests, schedules
 from htq.cli.flags import Parser
 from htq.client import Client, HtqClientError, NotFound, NotYet, Unavailable
 
@@ -54,6 +54,13 @@ _COMMANDS: Final[dict[str, _Command]] = {
     "queues resume": _Command("Let a queue go on.", queues.add_name, queues.resume),
     "queues put": _Command("Say what holds for a queue.", queues.add_put, queues.put),
     "queues delete": _Command("Forget what was said of a queue.", queues.add_delete, queues.delete),
+    "groups": _Command("Wait for requests that belong together, or cancel them.", _add_nothing, groups.choose),
+    "groups show": _Command("Show a group, with the counts of its requests.", groups.add_name, groups.show),
+    "groups wait": _Command("Wait until a group is complete, and show it.", groups.add_wait, groups.wait),
+    "groups close": _Command(
+        "Take no more requests into a group, so that it can be complete.", groups.add_name, groups.close
+    ),
+    "groups cancel": _Command("Cancel all of a group that has not ended.", groups.add_cancel, groups.cancel),
     "schedules": _Command("Show the schedules.", _add_nothing, schedules.list_schedules),
     "schedules show": _Command("Show a schedule.", schedules.add_name, schedules.show),
     "schedules put": _Command(

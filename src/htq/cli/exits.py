@@ -18,7 +18,7 @@ MEANINGS: Final = {
     OK: "Done; a server or worker was stopped in order.",
     FAILED: "The request ended in `error` or `timeout`, or was refused; a server or worker could not start or go on.",
     USAGE: "An argument, a flag or a setting can't be taken.",
-    NOT_FOUND: "There is no such request, queue or schedule, or no response any more.",
+    NOT_FOUND: "There is no such request, queue, group or schedule, or no response any more.",
     CANCELED: "The request was canceled.",
     NOT_YET: "The request has not ended within the time given.",
     UNAVAILABLE: "The server can't be reached, or its store is away.",

@@ -21,6 +21,7 @@ _CLIENT: Final = (
     "purge",
     "list",
     "queues",
+    "groups",
     "schedules",
 )
 _WORDS: Final = (*RUNNING_COMMANDS, "demo", "bench", "check-service", *_CLIENT)

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-__all__ = ["say", "show_json", "show_list", "show_request", "show_response", "show_table", "show_uuid"]
+__all__ = ["say", "show_count", "show_json", "show_list", "show_request", "show_response", "show_table", "show_uuid"]
 
 
 def say(line: str) -> None:
@@ -18,6 +18,10 @@ def say(line: str) -> None:
 def show_json(value: Any) -> None:
     """JSON in lines. ASCII only, so that it is right whatever the terminal's encoding is."""
     sys.stdout.write(json.dumps(value, indent=2) + "\n")
+
+
+def show_count(word: str, found: int, as_json: bool) -> None:
+    show_json({word: found}) if as_json else say(f"{found} {word}")
 
 
 def show_uuid(task: dict[str, Any], as_json: bool) -> None:
@@ -35,7 +39,7 @@ def show_request(task: dict[str, Any], as_json: bool) -> None:
 
 
 def show_response(response: dict[str, Any], as_json: bool) -> None:
-    """A response's body, as it came, on standard output; how it ended on standard error where there is none."""
+    """A response's body, as it came, on standard output; how it ended on standard error where it is no success."""
     if as_json:
         show_json(response)
         return
@@ -45,6 +49,8 @@ def show_response(response: dict[str, Any], as_json: bool) -> None:
     if response.get("code") is None:
         sys.stderr.write(f"{response.get('status')}: {response.get('message') or 'no response'}\n")
         return
+    if response.get("error") is not None:
+        sys.stderr.write(f"{response.get('status')}: {response.get('message')}\n")
     if response.get("data_base64") is not None:
         body = base64.b64decode(response["data_base64"])
     else:

@@ -125,7 +125,8 @@ def cancel(client: Client, given: argparse.Namespace) -> int:
     if filters is None:
         client.cancel(given.uuid)
         return exits.OK
-    _count("canceled", client.cancel_all(dry_run=given.dry_run, reason=given.reason, **filters), given)
+    found = client.cancel_all(dry_run=given.dry_run, reason=given.reason, **filters)
+    printing.show_count("matching" if given.dry_run else "canceled", found, given.json)
     return exits.OK
 
 
@@ -136,7 +137,8 @@ def retry(client: Client, given: argparse.Namespace) -> int:
         if given.json:
             printing.show_json(task)
         return exits.OK
-    _count("retried", client.retry_all(dry_run=given.dry_run, **filters), given)
+    found = client.retry_all(dry_run=given.dry_run, **filters)
+    printing.show_count("matching" if given.dry_run else "retried", found, given.json)
     return exits.OK
 
 
@@ -150,11 +152,6 @@ def _filters_in_place_of_a_uuid(given: argparse.Namespace, reason: str | None = 
     if filters or given.dry_run or reason is not None:
         raise ValueError("give a uuid or filters, not both")
     return None
-
-
-def _count(word: str, found: int, given: argparse.Namespace) -> None:
-    word = "matching" if given.dry_run else word
-    printing.show_json({word: found}) if given.json else printing.say(f"{found} {word}")
 
 
 def purge(client: Client, given: argparse.Namespace) -> int:

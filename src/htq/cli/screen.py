@@ -20,6 +20,7 @@ COMMANDS: Final[tuple[tuple[str, str], ...]] = (
     ("get | status | response | wait | cancel | retry | purge <uuid>", "Look at one, wait for it, stop it."),
     ("list [--status <word>] [--queue <name>]", "What is queued."),
     ("queues [pause <name>]", "Counts, limits, pauses."),
+    ("groups show | wait | close | cancel <name>", "Requests that belong together."),
     ("schedules [put <name> <url> --cron <fields>]", "Requests that come again and again."),
 )
 """Every command with its usage, and what it is for."""

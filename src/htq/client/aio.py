@@ -11,7 +11,7 @@ from htq.client import verbs
 from htq.client.address import away, read_address
 from htq.client.aio_parts import AsyncGroups, AsyncQueues, AsyncSchedules
 from htq.client.blocking import REPEATS
-from htq.client.exchange import Answer, Call, Result, Verb, path_of
+from htq.client.exchange import Answer, Call, Result, SourceError, Verb, path_of
 from htq.client.handles import AsyncSent
 from htq.client.idle import Idle
 from htq.client.line import Line, dial
@@ -37,6 +37,7 @@ class AsyncClient:
 
     async def send(
         self,
+        /,
         url: str,
         method: str | None = None,
         data: Any = None,
@@ -154,6 +155,8 @@ class AsyncClient:
         except StopIteration as end:
             result: Result = end.value
             return result
+        except SourceError as source:
+            raise source.error from source.error.__cause__
 
     async def _make(self, call: Call) -> Answer:
         try:

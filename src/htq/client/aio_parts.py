@@ -61,7 +61,7 @@ class AsyncQueues:
         """As `Queues.get`."""
         return await self._do(resources.look("queues", name))
 
-    async def put(self, name: str, **settings: Any) -> dict[str, Any]:
+    async def put(self, name: str, /, **settings: Any) -> dict[str, Any]:
         """As `Queues.put`."""
         return await self._do(resources.put("queues", name, settings))
 

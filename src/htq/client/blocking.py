@@ -11,7 +11,7 @@ from typing import Any, Final, Self, Unpack
 
 from htq.client import verbs
 from htq.client.address import away, read_address, request_headers
-from htq.client.exchange import Answer, Call, Result, Verb, path_of
+from htq.client.exchange import Answer, Call, Result, SourceError, Verb, path_of
 from htq.client.handles import Sent
 from htq.client.idle import Idle, has_ended
 from htq.client.options import Options
@@ -42,6 +42,7 @@ class Client:
 
     def send(
         self,
+        /,
         url: str,
         method: str | None = None,
         data: Any = None,
@@ -179,6 +180,8 @@ class Client:
         except StopIteration as end:
             result: Result = end.value
             return result
+        except SourceError as source:
+            raise source.error from source.error.__cause__
 
     def _make(self, call: Call) -> Answer:
         lost: Exception | None = None

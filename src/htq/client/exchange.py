@@ -7,7 +7,7 @@ from urllib.parse import quote
 
 from htq.client.errors import HtqClientError, NotFound, Rejected, Unavailable
 
-__all__ = ["Answer", "Call", "Verb", "checked", "object_of", "path_of"]
+__all__ = ["Answer", "Call", "SourceError", "Verb", "checked", "object_of", "path_of"]
 
 
 class Call(NamedTuple):
@@ -22,6 +22,14 @@ class Call(NamedTuple):
     media: str = "application/json"
     key: str | None = None
     """An `Idempotency-Key`: with it the call is made again when its connection was lost before the answer."""
+
+
+class SourceError(Exception):
+    """What the caller's own iterable raised, carried past those who would take it for an error of the connection."""
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__(error)
+        self.error = error
 
 
 class Answer(NamedTuple):

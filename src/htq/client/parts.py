@@ -61,7 +61,7 @@ class Queues:
         """One queue. Raises `NotFound`."""
         return self._do(resources.look("queues", name))
 
-    def put(self, name: str, **settings: Any) -> dict[str, Any]:
+    def put(self, name: str, /, **settings: Any) -> dict[str, Any]:
         """Say what holds for a queue (`concurrency`, `rate`, `per_key`, `defaults`, …), in place of all that was said before."""
         return self._do(resources.put("queues", name, settings))
 

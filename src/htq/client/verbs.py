@@ -13,7 +13,7 @@ from typing import Any, Final
 from urllib.parse import urlencode, urlsplit
 
 from htq.client.errors import NotYet
-from htq.client.exchange import Call, Verb, checked, object_of, path_of
+from htq.client.exchange import Call, SourceError, Verb, checked, object_of, path_of
 
 __all__ = [
     "cancel",
@@ -82,12 +82,20 @@ def send_many(
         if not close:
             query["close"] = 0
     path = f"/batch/?{urlencode(query)}" if query else "/batch/"
-    lines = _lines(tasks)
+    lines = _lines(_own(tasks))
     # What is to be asked for again must be had again.
     body = b"".join(lines) if atomic else lines
     media = "application/x-ndjson"
     answer = checked((yield Call("POST", path, body, _BULK, media, key if atomic else None)), 200)
     return [json.loads(line) for line in answer.body.splitlines() if line]
+
+
+def _own(tasks: Iterable[Mapping[str, Any]]) -> Iterator[Mapping[str, Any]]:
+    """`tasks`, with what is raised in their making told from what happens to the connection. Raises `SourceError`."""
+    try:
+        yield from tasks
+    except Exception as error:
+        raise SourceError(error) from error
 
 
 def _lines(tasks: Iterable[Mapping[str, Any]]) -> Iterator[bytes]:

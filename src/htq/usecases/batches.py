@@ -13,16 +13,16 @@ from htq.usecases.submission import Submission
 from htq.words.errors import BatchRefused, InvalidField, KeyReused, RequestError
 from htq.words.task import Idempotency, NewTask
 
-__all__ = ["KEY_PATTERN", "BatchItem", "BatchService", "Item"]
+__all__ = ["BatchItem", "BatchService", "Item"]
 
-KEY_PATTERN: Final = r"^[!-~]*\Z"
+_KEY_PATTERN: Final = r"^[!-~]*\Z"
 
 
 class BatchItem(Submission, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A request of a batch."""
 
     idempotency_key: Annotated[
-        Annotated[str, Meta(min_length=1, max_length=255, pattern=KEY_PATTERN)] | None,
+        Annotated[str, Meta(min_length=1, max_length=255, pattern=_KEY_PATTERN)] | None,
         Meta(
             description="1 to 255 visible characters: what the header Idempotency-Key is to a request that comes alone."
         ),

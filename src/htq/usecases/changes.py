@@ -11,7 +11,7 @@ from htq.usecases.gather import Gatherer
 from htq.usecases.lists import for_each_page
 from htq.usecases.settings import ServiceSettings
 from htq.words.clock import Chance, Clock
-from htq.words.errors import Conflict, NotFound, PreconditionFailed
+from htq.words.errors import Conflict, PreconditionFailed
 from htq.words.states import LIVE, STATES, State
 from htq.words.task import Task
 
@@ -84,7 +84,7 @@ class ChangeService:
         """Let a task that waits for its time go out now; one that is on its way already, is."""
         state = await self._run_now(uuid)
         if state is None:
-            raise NotFound("No such request: it was never here, or has been forgotten.")
+            await self._look(uuid)  # `NotFound`
         if state == "scheduled":
             raise Conflict("It waits for another request with its id to end, and goes out then.")
         if state not in LIVE:

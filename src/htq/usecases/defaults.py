@@ -4,11 +4,12 @@ The task's word goes before its queue's, and that before the server's. Objects (
 `cancel`, and `timeout` where both are objects) are put together name by name.
 """
 
+import logging
 from functools import lru_cache
 from typing import Annotated, Any, Final
 
 import msgspec
-from msgspec import Meta
+from msgspec import Meta, inspect
 
 from htq.policy.fields import request_headers
 from htq.stores.base import QueueSettings
@@ -37,6 +38,8 @@ from htq.usecases.wishes import (
 )
 
 __all__ = ["QueueDefaults", "check_defaults", "defaults_of", "stored_defaults", "with_defaults"]
+
+log = logging.getLogger(__name__)
 
 
 class QueueDefaults(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -70,7 +73,15 @@ _NONE: Final = QueueDefaults()
 _SAMPLE: Final = "http://example.com"
 """Stands for the server's address in a callback that is judged before any task has come."""
 _PLAIN: Final = (
-    *("timeout", "on_conflict", "priority", "retry", "delivery", "result_ttl", "max_response", "redirects", "callback"),
+    "timeout",
+    "on_conflict",
+    "priority",
+    "retry",
+    "delivery",
+    "result_ttl",
+    "max_response",
+    "redirects",
+    "callback",
 )
 _MAPS: Final = ("labels", "cost", "cost_from")
 _decode: Final = msgspec.json.Decoder(QueueDefaults).decode
@@ -100,7 +111,32 @@ def stored_defaults(defaults: QueueDefaults) -> bytes:
 
 @lru_cache(maxsize=1024)
 def _decoded(stored: bytes) -> QueueDefaults:
-    return _decode(stored)
+    try:
+        return _decode(stored)
+    except msgspec.ValidationError as error:
+        # A newer server put it, which knows more. That is no reason to take no task any more.
+        log.warning("a queue's defaults are read as far as they are known here: %s", error)
+    fields: dict[str, Any] = {}
+    for name, value in _known(msgspec.json.decode(stored), inspect.type_info(QueueDefaults)).items():
+        try:
+            msgspec.convert({name: value}, QueueDefaults)
+        except msgspec.ValidationError:
+            continue
+        fields[name] = value
+    return msgspec.convert(fields, QueueDefaults)
+
+
+def _known(value: Any, kind: inspect.Type) -> Any:
+    """`value` without the fields that `kind` doesn't have, however deep."""
+    if isinstance(kind, inspect.Metadata):
+        return _known(value, kind.type)
+    if isinstance(kind, inspect.UnionType) and isinstance(value, dict):
+        for each in kind.types:
+            value = _known(value, each)
+    if isinstance(kind, inspect.StructType) and isinstance(value, dict):
+        types = {field.encode_name: field.type for field in kind.fields}
+        return {name: _known(each, types[name]) for name, each in value.items() if name in types}
+    return value
 
 
 def defaults_of(settings: QueueSettings) -> QueueDefaults:

@@ -104,7 +104,11 @@ class QueueService:
         return await self._pause(name, None)
 
     async def delete(self, name: str, tasks: TasksOfQueue) -> None:
-        """Forget a queue's settings and those of its lanes. `Conflict` where it is to be refused."""
+        """Forget a queue's settings and those of its lanes. `Conflict` where it is to be refused.
+
+        That is decided, or its tasks are canceled, before they are forgotten, which is another step of the store: a task that
+        comes in between stays, and goes out without limits.
+        """
         _check_queue(name)
         counts = (
             each.scheduled + each.queued + each.pending for each in await self._store.stats() if each.name == name

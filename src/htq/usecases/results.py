@@ -19,7 +19,7 @@ class Result(NamedTuple):
     uuid: str
     status: Status
     reason: Reason | None
-    """Why there is no response from the target, where there is none."""
+    """Why it is no success, where it is none."""
     response: Response | None
     body: bytes
     """The response's body, whole, as it came over the wire."""

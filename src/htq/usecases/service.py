@@ -241,7 +241,7 @@ class TaskService:
             if state not in FINAL:
                 return None
             response = await self._responses(uuid)
-            if response is not None and response.code is not None and response.body is not None:
+            if status == "success" and response is not None and response.body is not None:
                 return Result(uuid, status, None, response, response.body)
             # The word for a failure stands in the task, and so does the attempt that a body beside the record belongs to.
             task = await self._task(uuid)

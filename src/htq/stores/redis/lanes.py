@@ -66,7 +66,7 @@ async def lanes(functions: Functions, queue: str, held: bool, cursor: str | None
     """The cursor says from where on Redis goes through the lanes, and after which lane of what it gave last: it gives about as many
     as it is asked for, so that those of a step stand in the order of their ids."""
     at, _, after = (cursor or "0:").partition(":")
-    if not at.isascii() or not at.isdigit():
+    if not at.isascii() or not at.isdigit() or len(at) > 20 or int(at) >= 2**64:
         raise Malformed("The cursor is none that a page has given.")
     taken: list[Lane] = []
     looked = 0
