@@ -112,6 +112,13 @@ async def test_what_can_not_be_a_name_is_a_404(api: Api, name: str) -> None:
     assert (await put(api, {}, name)).status == 404
 
 
+async def test_a_callback_that_would_come_too_late_is_a_409(api: Api) -> None:
+    assert (await put(api, {"closed": True, "callback": CALLBACK})).json["complete"] is True
+    assert (await put(api, {"closed": True, "callback": CALLBACK})).status == 200, "the same may be said twice"
+    answer = await put(api, {"callback": f"{CALLBACK}/other"})
+    assert (answer.status, answer.json["type"]) == (409, "/problems/conflict")
+
+
 # --- waiting --------------------------------------------------------------------------------------
 
 

@@ -189,7 +189,7 @@ def test_what_proves_who_somebody_is_stays_here() -> None:
 def test_a_failure_says_why_there_is_no_response() -> None:
     response = Response(time=AT, message="It was refused.")
     data = event(task_callback(task("error", reason="connect"), 2, AT, response, b""))["data"]["response"]
-    assert data == {"message": "It was refused.", "time": AT, "reason": "connect"}
+    assert data == {"message": "It was refused.", "time": AT, "error": "connect"}
 
 
 # --- what is told ---------------------------------------------------------------------------------
@@ -255,3 +255,14 @@ def test_a_group_tells_its_counts() -> None:
 
 def test_a_group_without_a_callback_tells_nothing() -> None:
     assert group_callback(group(callback=None), AT) is None
+
+
+def test_a_callback_url_may_hold_the_uuid_of_its_own_task() -> None:
+    made = task_callback(task(url="https://hooks.example/{uuid}?x={uuid}"), 2, AT, None, None)
+    assert made.request.url == f"https://hooks.example/{made.uuid}?x={made.uuid}"
+
+
+def test_a_response_after_the_last_retry_says_why_it_is_no_success() -> None:
+    response = msgspec.structs.replace(answer(b"", code=503), message="the target answered 503, and no retry is left")
+    data = event(task_callback(task("error", reason="status"), 2, AT, response, b""))["data"]["response"]
+    assert (data["code"], data["error"], data["message"]) == (503, "status", response.message)

@@ -43,7 +43,23 @@ def test_a_time_to_wait_is_read_in_each_of_its_forms(value: str, seconds: float)
 
 
 @pytest.mark.parametrize(
-    "value", ["", "soon", "-5", "+5", "1e3", "0x10", "٣", "5, 6", "9" * 5000, "nan", "inf", "Fri, 99 Foo 2027", "," * 9]
+    "value",
+    [
+        "",
+        "soon",
+        "-5",
+        "+5",
+        "1e3",
+        "0x10",
+        "٣",
+        "5, 6",
+        "9" * 5000,
+        "nan",
+        "inf",
+        "Fri, 99 Foo 2027",
+        "Mon, 23 Nov 2026 99:99:99 GMT",
+        "," * 9,
+    ],
 )
 def test_nonsense_says_nothing(value: str) -> None:
     assert retry_after((("Retry-After", value),), NOW) is None

@@ -39,6 +39,9 @@ __all__ = [
 
 REDACTED: Final = "[redacted]"
 
+_OF_A_CANCEL: Final[dict[str | None, Reason]] = {"superseded": "superseded", "deadline": "deadline"}
+"""What a store writes as the reason of a cancel that nobody asked for by hand."""
+
 _USUAL_STOP: Final = StopPolicy()
 _USUAL: Final = ServiceSettings()
 
@@ -248,6 +251,9 @@ def _fields(task: Task) -> dict[str, Any]:
         fields["failures"] = task.failures
     if task.reason is not None:
         fields["reason"] = task.reason
+    elif task.cancel is not None:
+        # Its exchange has not ended yet, and it is canceled for good.
+        fields["reason"] = _OF_A_CANCEL.get(task.cancel.reason, "canceled")
     if task.finished_at is not None:
         fields["finished_at"] = task.finished_at
     if task.cancel is not None:

@@ -15,7 +15,7 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from htq.policy.fields import is_credential, joined
-from htq.policy.target import parse_target
+from htq.policy.target import parse_target, with_uuid
 from htq.policy.text import as_text
 from htq.words.callback import Callback
 from htq.words.clock import derived_uuid
@@ -60,6 +60,8 @@ class AnswerIn(msgspec.Struct, frozen=True, kw_only=True):
     time: Annotated[int, Meta(description="When it was received, in epoch milliseconds.")]
     code: int
     reason: Annotated[str, Meta(description="The phrase of its status line.")]
+    error: Annotated[Reason | UnsetType, Meta(description="Why the task is no success.")] = UNSET
+    message: Annotated[str | UnsetType, Meta(description="The same, in a sentence.")] = UNSET
     elapsed: Annotated[float | None, Meta(description="Milliseconds.")]
     headers: Annotated[dict[str, str], Meta(description="Those that prove who somebody is are left out.")]
     data: Annotated[str | None, Meta(description="The body where it is text in its charset, decompressed; else null.")]
@@ -74,7 +76,7 @@ class FailureIn(msgspec.Struct, frozen=True, kw_only=True):
 
     message: str
     time: int
-    reason: Reason | UnsetType = UNSET
+    error: Reason | UnsetType = UNSET
     elapsed: float | UnsetType = UNSET
 
 
@@ -188,7 +190,7 @@ def _new_task(callback: Callback, event: Event, tenant: str, owner: str) -> NewT
     return NewTask(
         uuid=event.id,
         request=Request(
-            url=callback.url,
+            url=with_uuid(callback.url, event.id),
             method="post",
             headers=(("Content-Type", CONTENT_TYPE),),
             body_kind="json",
@@ -213,7 +215,7 @@ def _response(task: Task, response: Response, body: bytes | None) -> AnswerIn | 
         return FailureIn(
             message=response.message or "No response was received.",
             time=response.time,
-            reason=task.reason or UNSET,
+            error=task.reason or UNSET,
             elapsed=UNSET if elapsed is None else elapsed,
         )
     data = None if body is None else as_text(body, response.headers, MAX_BODY)
@@ -221,6 +223,8 @@ def _response(task: Task, response: Response, body: bytes | None) -> AnswerIn | 
         time=response.time,
         code=response.code,
         reason=response.phrase,
+        error=task.reason or UNSET,
+        message=response.message or UNSET,
         elapsed=elapsed,
         headers=joined(tuple((name, value) for name, value in response.headers if not _is_secret(name))),
         data=data,

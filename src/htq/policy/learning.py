@@ -7,6 +7,7 @@ can't be read says nothing. A time of day is counted from the target's own `Date
 
 import re
 from collections.abc import Iterator
+from datetime import UTC
 from typing import Final
 
 from htq.policy.durations import parse_duration
@@ -136,15 +137,16 @@ def _their_now(headers: Headers, now: int) -> float:
 
 def _date(value: str) -> float | None:
     """An HTTP date (RFC 9110, 5.6.7) in seconds since the epoch."""
-    from email.utils import mktime_tz, parsedate_tz
+    from email.utils import parsedate_to_datetime
 
     if len(value) > 64:
         return None
     try:
-        parts = parsedate_tz(value)
-        return None if parts is None else float(mktime_tz(parts))
+        at = parsedate_to_datetime(value)
     except (ValueError, TypeError, IndexError, OverflowError):
         return None
+    # Without a zone it is GMT: RFC 9110 allows no other.
+    return (at if at.tzinfo is not None else at.replace(tzinfo=UTC)).timestamp()
 
 
 def _first(headers: Headers, wanted: str) -> str | None:

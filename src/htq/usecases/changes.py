@@ -19,7 +19,7 @@ __all__ = ["ChangeService"]
 
 _FAILED: Final[tuple[State, ...]] = ("error", "timeout")
 _LIVE: Final = tuple(state for state in STATES if state in LIVE)
-_TRIES: Final = 8
+_TRIES: Final = 64
 """Times that a change is made anew on what somebody else has changed meanwhile."""
 
 

@@ -88,10 +88,12 @@ class GroupService:
                 callback = callback_of(CallbackWish(url=said.url, queue=said.queue), base)
             else:
                 callback = callback_of(said, base)
-        if wish.closed is False:
+        if callback is not None or wish.closed is False:
             found = await self._store.group(_TENANT, name)
-            if found is not None and found.closed_at is not None:
+            if found is not None and found.closed_at is not None and wish.closed is False:
                 raise Conflict(f"The group {name} is closed, and stays so: take another name for what comes now.")
+            if found is not None and found.completed_at is not None and callback not in (None, found.callback):
+                raise Conflict(f"The group {name} is complete: nothing will happen any more that could be told.")
         group = await self._store.put_group(_TENANT, name, callback, close=wish.closed is True)
         if group.completed_at is not None:
             self._waiting.wake((name,))
