@@ -5,6 +5,7 @@ import asyncio
 import pytest
 
 from htq.keeper.alarm import Alarm
+from htq.policy.store_time import StoreTime
 from htq.words.clock import Chance
 from support.clock import ManualClock
 
@@ -24,7 +25,8 @@ class Waiter:
 
     def __init__(self, *, spread: float = 0.0) -> None:
         self.clock = ManualClock()
-        self.alarm = Alarm(1.0, clock=self.clock, chance=Steady(self.clock), spread=spread)
+        self.time = StoreTime(self.clock)
+        self.alarm = Alarm(1.0, clock=self.clock, time=self.time, chance=Steady(self.clock), spread=spread)
 
     def at(self, seconds: float) -> int:
         return self.clock.now_ms() + round(seconds * 1000)
@@ -52,6 +54,13 @@ async def test_it_ends_at_the_time_that_is_known(waiter: Waiter) -> None:
     waiter.alarm.note(waiter.at(0.7))
     waiter.alarm.note(waiter.at(0.9))
     waiter.alarm.note(None)
+    await waiter.waits(0.7)
+
+
+@pytest.mark.parametrize("ahead_ms", [-3_600_000, 3_600_000])
+async def test_the_time_is_the_stores(waiter: Waiter, ahead_ms: int) -> None:
+    waiter.time.heard(waiter.at(0) + ahead_ms, waiter.time.asks())
+    waiter.alarm.note(waiter.at(0.7) + ahead_ms)
     await waiter.waits(0.7)
 
 

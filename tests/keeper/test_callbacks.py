@@ -8,12 +8,12 @@ from typing import Any, Literal
 
 import pytest
 
-from htq.policy.callbacks import MAX_BODY
+from htq.policy.callbacks import MAX_BODY, task_callback
 from htq.stores.base import BODY_INLINE, CHUNK, BodyRef
 from htq.words.callback import Callback
 from htq.words.errors import StoreUnavailable
 from htq.words.states import LIVE
-from htq.words.task import Task
+from htq.words.task import NewTask, Task
 from keeper.world import World
 
 
@@ -162,6 +162,24 @@ async def test_one_that_can_not_be_sent_is_told_to_the_log_and_settled(
     assert await world.store.owed_callbacks(10) == []
     (record,) = caplog.records
     assert "http" in record.getMessage()
+
+
+async def test_a_defect_costs_one_callback_and_holds_up_no_other(
+    world: World, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await ended(world, 2)
+    poison = (await world.store.owed_callbacks(10))[0].subject
+
+    def broken(task: Task, *rest: Any) -> NewTask:
+        if task.uuid == poison:
+            raise ZeroDivisionError("a defect")
+        return task_callback(task, *rest)
+
+    monkeypatch.setattr("htq.keeper.callbacks.task_callback", broken)
+    await world.callbacks().look()
+    assert len(await queued(world)) == 1
+    assert await world.store.owed_callbacks(10) == []
+    assert poison in caplog.text
 
 
 async def test_a_complete_group_is_told_of_once(world: World) -> None:

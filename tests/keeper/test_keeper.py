@@ -7,6 +7,7 @@ from typing import cast
 import pytest
 
 from htq.keeper import CALLBACKS_EVERY, EXPIRE_EVERY, FIRE_EVERY, FORGET_EVERY, PROMOTE_EVERY, Keeper
+from htq.policy.store_time import StoreTime
 from htq.stores.base import DueSchedules, Expired, Gap, OwedCallback, Promoted, Signal, Store, TasksAvailable, ToDo
 from htq.words.clock import Chance
 from htq.words.errors import StoreUnavailable
@@ -77,7 +78,8 @@ class Desk:
     def __init__(self) -> None:
         self.clock = ManualClock()
         self.store = StubStore(self.clock)
-        self.keeper = Keeper(cast("Store", self.store), clock=self.clock, chance=Steady(self.clock))
+        time = StoreTime(self.clock)
+        self.keeper = Keeper(cast("Store", self.store), clock=self.clock, time=time, chance=Steady(self.clock))
         self.keeping: asyncio.Task[None] | None = None
 
     def start(self) -> None:

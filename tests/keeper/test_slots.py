@@ -8,7 +8,7 @@ import pytest
 
 from htq.keeper.alarm import Alarm
 from htq.keeper.slots import Slots
-from htq.policy.schedules import MOST_AT_ONCE
+from htq.policy.schedules import MOST_AT_ONCE, Step, steps
 from htq.stores.base import Store
 from htq.words.errors import StoreUnavailable
 from htq.words.schedule import Schedule
@@ -153,12 +153,33 @@ async def test_a_schedule_that_can_not_be_reckoned_here_is_told_of_once_and_hold
     assert all("lost" in line and "Mars/Olympus" in line for line in said)
 
 
+async def test_a_defect_costs_one_schedule_and_is_told_of_once(
+    world: World, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(schedule: Schedule, now: int) -> list[Step]:
+        if schedule.name == "poison":
+            raise ZeroDivisionError("a defect")
+        return steps(schedule, now)
+
+    monkeypatch.setattr("htq.keeper.slots.steps", broken)
+    await put(world, "poison")
+    await put(world, "sound")
+    world.clock.advance(60)
+    slots = world.slots()
+    for _ in range(3):
+        await slots.look()
+    assert len(await world.tasks()) == 1
+    (record,) = caplog.records
+    assert "poison" in record.getMessage()
+    assert record.exc_info is not None
+
+
 async def test_it_knows_when_the_next_slots_come(world: World) -> None:
     await put(world, every=1.0, next_at=world.now + 1000)
     await put(world, "later", every=3600.0, next_at=world.now + 1300)
     world.clock.advance(1)
-    alarm = Alarm(60.0, clock=world.clock, chance=world.chance)
-    await Slots(world.store, alarm).look()
+    alarm = Alarm(60.0, clock=world.clock, time=world.time, chance=world.chance)
+    await Slots(world.store, alarm, world.time).look()
     for seconds in (0.3, 0.7):
         waiting = asyncio.create_task(alarm.wait())
         async with asyncio.timeout(5):
@@ -166,5 +187,5 @@ async def test_it_knows_when_the_next_slots_come(world: World) -> None:
             world.clock.advance(seconds)
             await waiting
         alarm.reset()
-        await Slots(world.store, alarm).look()
+        await Slots(world.store, alarm, world.time).look()
     assert len(await world.tasks()) == 3

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 from htq.keeper import Keeper
+from htq.policy.store_time import StoreTime
 from htq.words.callback import Callback
 from htq.words.schedule import Schedule
 from htq.words.task import Task
@@ -15,7 +16,9 @@ from keeper.world import World
 async def keepers(world: World, count: int) -> AsyncIterator[None]:
     """So many processes that keep house."""
     stores = [await world.open(signals=True) for _ in range(count)]
-    keeping = [asyncio.create_task(Keeper(store, clock=world.clock, chance=world.chance).run()) for store in stores]
+    clock, chance = world.clock, world.chance
+    all_of_them = [Keeper(store, clock=clock, time=StoreTime(clock), chance=chance) for store in stores]
+    keeping = [asyncio.create_task(keeper.run()) for keeper in all_of_them]
     yield
     for task in keeping:
         task.cancel()

@@ -7,6 +7,7 @@ from typing import Any, cast
 from htq.keeper.alarm import Alarm
 from htq.keeper.callbacks import Callbacks
 from htq.keeper.slots import Slots
+from htq.policy.store_time import StoreTime
 from htq.stores.base import Claim, Done, Filter, Outcome, SessionInfo, Store
 from htq.stores.sqlite import SqliteStore
 from htq.words.attempt import AttemptRecord
@@ -44,6 +45,7 @@ class World:
     def __init__(self, folder: Path) -> None:
         self.clock = ManualClock()
         self.chance = Chance(self.clock, seed=7)
+        self.time = StoreTime(self.clock)
         self._path = folder / "htq.db"
         self._opened: list[Store] = []
         self._session = ""
@@ -69,10 +71,10 @@ class World:
             await store.close()
 
     def slots(self, store: Store | None = None) -> Slots:
-        return Slots(store or self.store, self.alarm())
+        return Slots(store or self.store, self.alarm(), self.time)
 
     def alarm(self) -> Alarm:
-        return Alarm(1.0, clock=self.clock, chance=self.chance)
+        return Alarm(1.0, clock=self.clock, time=self.time, chance=self.chance)
 
     def callbacks(self, store: Store | None = None) -> Callbacks:
         return Callbacks(store or self.store)

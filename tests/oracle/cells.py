@@ -17,6 +17,7 @@ __all__ = [
     "STORES",
     "TOLD",
     "UNSENT",
+    "WAITING",
     "WAYS",
     "Cell",
     "Connection",
@@ -116,7 +117,9 @@ WAYS: Final[dict[Way, str]] = {
 CONNECTIONS: Final[tuple[Connection, ...]] = get_args(Connection)
 STORES: Final[tuple[StoreKind, ...]] = get_args(StoreKind)
 
-UNSENT: Final[frozenset[Moment]] = frozenset({"scheduled", "queued", "claimed", "resolving", "connecting"})
+WAITING: Final[frozenset[Moment]] = frozenset({"scheduled", "queued"})
+"""No worker has taken it up."""
+UNSENT: Final[frozenset[Moment]] = WAITING | {"claimed", "resolving", "connecting"}
 """Nothing has left: the service must never hear of the request."""
 OPEN: Final[frozenset[Moment]] = frozenset({"sending", "sent", "receiving"})
 """The request is on the wire, and its worker alive."""

@@ -114,9 +114,13 @@ def _closing(cell: Cell, expected: Expectation, seen: Seen) -> Iterator[str]:
         case "on the answer" if last is None and kept > HEARTBEAT + 3 * slack:
             yield f"the service can't be told, and the request was kept for {kept:.2f} s"
         case "after the grace":
-            grace = seen.over_at - (seen.canceled_at if first is None or serves_it_late else first)
-            if not GRACE - 0.5 < grace < GRACE + HEARTBEAT + slack:
-                yield f"the request was closed {grace:.2f} s after the DELETE"
+            # Where the DELETE is not seen when it comes, it left after the cancel was asked for.
+            left_at, at_latest = (
+                (seen.asked_at, seen.canceled_at) if first is None or serves_it_late else (first, first)
+            )
+            least, most = seen.over_at - left_at, seen.over_at - at_latest
+            if least < GRACE - 0.5 - seen.lag or most > GRACE + HEARTBEAT + slack:
+                yield f"the request was closed {least:.2f} s after the DELETE"
     if expected.closing != "by itself" and any(request.closed_by != "client" for request in seen.requests):
         yield "it was not htq that closed the request's connection"
 

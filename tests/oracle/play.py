@@ -12,7 +12,7 @@ from htq.usecases import CancelWish, RetryWish, Submission
 from htq.usecases.results import Result
 from htq.words.states import Status
 from htq.words.task import CancelRecord
-from oracle.cells import BETWEEN, OPEN, OVER, UNSENT, Cell, StoreKind
+from oracle.cells import BETWEEN, OPEN, OVER, UNSENT, WAITING, Cell, StoreKind
 from oracle.rig import Rig, running_rig
 from oracle.services import WORK, CellService, running_service
 from support.target import Received
@@ -21,8 +21,11 @@ __all__ = ["WHY", "Seen", "play"]
 
 AT_ONCE: Final = 100
 """Cells that are played at the same time over one store."""
+RIGS: Final = 6
+"""Stores, each with its worker, at the same time: all of them share one event loop, and what it does late is judged."""
 WITHIN: Final = 60.0
-SHORT_LEASE: Final = 5.0
+SOON: Final = 0.5
+"""Seconds in which the lease of a dead worker runs out: it had a long one, that no slow machine loses before its time."""
 _LOOK_EVERY: Final = 0.1
 WHY: Final = ("the first reason", "the second reason")
 
@@ -58,7 +61,10 @@ class Seen(NamedTuple):
     """How often htq set out to send one, whether or not it arrived."""
     elsewhere: int
     """How many requests came to where a redirect of the DELETE points."""
+    asked_at: float
+    """When the cancel was asked for. Its DELETE left after that, and perhaps before it was answered."""
     canceled_at: float
+    """When it was answered."""
     over_at: float | None
     """When htq let go of the request; None if it never took it up."""
     reused: bool
@@ -106,6 +112,7 @@ class _Play:
         self._service = service
         self._uuids: list[str] = []
         self._successor: str | None = None
+        self._asked_at = 0.0
         self._canceled_at = 0.0
         self._warm: int | None = None
 
@@ -159,6 +166,7 @@ class _Play:
         if cell.service == "unreachable":
             self._service.shut_door()
         loop = asyncio.get_running_loop()
+        self._asked_at = loop.time()
         match cell.way:
             case "once":
                 await rig.service.cancel(self.uuid, WHY[0])
@@ -210,6 +218,7 @@ class _Play:
             deletes=tuple(service.deletes),
             tried=rig.sender.stops[self.uuid].count,
             elsewhere=len(service.received("/else")),
+            asked_at=self._asked_at,
             canceled_at=self._canceled_at,
             over_at=watch.over_at,
             reused=bool(requests) and requests[0].connection_id == self._warm,
@@ -238,30 +247,35 @@ class _Play:
 
 
 async def play(cells: Sequence[Cell], folder: Path, redis_url: str) -> dict[Cell, Seen | BaseException]:
-    """Play all of them, those of different stores side by side. What can't be played to its end gives its exception."""
+    """Play all of them, on a few rigs side by side. What can't be played to its end gives its exception."""
     kinds: dict[StoreKind, list[Cell]] = {}
     for cell in cells:
         kinds.setdefault(cell.store, []).append(cell)
     seen: dict[Cell, Seen | BaseException] = {}
     lag = Lag()
+    rigs = asyncio.Semaphore(RIGS)
 
-    async def one(kind: StoreKind, over: frozenset[str], name: str) -> None:
-        mine = [cell for cell in kinds[kind] if cell.moment in over]
-        if mine:
-            async with running_rig(kind, name, folder, redis_url) as rig:
-                seen.update(await (_play_living if name == "living" else _play_over)(rig, mine, lag))
+    async def living(kind: StoreKind, mine: Sequence[Cell]) -> None:
+        async with rigs, running_rig(kind, "living", folder, redis_url) as rig:
+            seen.update(await _play_living(rig, mine, lag))
+
+    async def over(kind: StoreKind, name: str, mine: Sequence[Cell]) -> None:
+        async with rigs, running_rig(kind, name, folder, redis_url) as rig:
+            seen.update(await _play_over(rig, mine, lag))
 
     async with asyncio.TaskGroup() as group:
         for kind in kinds:
-            group.create_task(one(kind, frozenset({"orphaned"}), "orphaned"))
-            group.create_task(one(kind, frozenset({"loose"}), "loose"))
-            group.create_task(one(kind, UNSENT | OPEN | BETWEEN | {"finished"}, "living"))
+            for moment in ("orphaned", "loose"):
+                mine = [cell for cell in kinds[kind] if cell.moment == moment]
+                for first in range(0, len(mine), AT_ONCE):
+                    group.create_task(over(kind, f"{moment}{first}", mine[first : first + AT_ONCE]))
+            group.create_task(living(kind, [cell for cell in kinds[kind] if cell.moment not in ("orphaned", "loose")]))
     lag.close()
     return seen
 
 
 async def _play_living(rig: Rig, cells: Sequence[Cell], lag: Lag) -> dict[Cell, Seen | BaseException]:
-    """Cells with a living worker. It is started when the queued ones have been canceled."""
+    """Cells with a living worker. It is started when those that it must not have taken up have been canceled."""
     slots, uploads = asyncio.Semaphore(AT_ONCE), asyncio.Semaphore(UPLOADS_AT_ONCE)
 
     async def whole(cell: Cell) -> Seen:
@@ -274,24 +288,25 @@ async def _play_living(rig: Rig, cells: Sequence[Cell], lag: Lag) -> dict[Cell, 
             return await playing.settle()
 
     async with AsyncExitStack() as stack:
-        queued = {}
+        waiting = {}
         for cell in cells:
-            if cell.moment == "queued":
-                queued[cell] = _Play(cell, rig, await stack.enter_async_context(running_service(cell)), lag)
-                await queued[cell].begin()
-                await queued[cell].cancel()
+            if cell.moment in WAITING:
+                waiting[cell] = _Play(cell, rig, await stack.enter_async_context(running_service(cell)), lag)
+                await waiting[cell].begin()
+                await waiting[cell].cancel()
         rig.start_worker()
         # Those that take long come first.
-        order = sorted((cell for cell in cells if cell not in queued), key=lambda cell: cell.service != "hangs")
+        order = sorted((cell for cell in cells if cell not in waiting), key=lambda cell: cell.service != "hangs")
         results = await asyncio.gather(
-            *[playing.settle() for playing in queued.values()], *[whole(cell) for cell in order], return_exceptions=True
+            *[playing.settle() for playing in waiting.values()],
+            *[whole(cell) for cell in order],
+            return_exceptions=True,
         )
-    return dict(zip([*queued, *order], results, strict=True))
+    return dict(zip([*waiting, *order], results, strict=True))
 
 
 async def _play_over(rig: Rig, cells: Sequence[Cell], lag: Lag) -> dict[Cell, Seen | BaseException]:
     """Cells whose worker dies: all of them at once, then another worker comes."""
-    rig.lease = SHORT_LEASE
     rig.start_worker()
     async with AsyncExitStack() as stack:
         plays = [_Play(cell, rig, await stack.enter_async_context(running_service(cell)), lag) for cell in cells]
@@ -300,11 +315,12 @@ async def _play_over(rig: Rig, cells: Sequence[Cell], lag: Lag) -> dict[Cell, Se
             await asyncio.gather(*[playing.reach() for playing in plays])
             sessions = {(await rig.store.attempts(playing.uuid))[0].session for playing in plays}
             await rig.kill_worker()
-            if cells[0].moment == "loose":
-                for session in sessions:
+            for session in sessions:
+                if cells[0].moment == "loose":
                     await rig.store.close_session(session)
+                else:
+                    await rig.store.heartbeat(session, SOON)
             await asyncio.gather(*[playing.cancel() for playing in plays])
-            rig.lease = WITHIN
             rig.start_worker()
             results = await asyncio.gather(*[playing.settle() for playing in plays], return_exceptions=True)
     return dict(zip(cells, results, strict=True))

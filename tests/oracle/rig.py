@@ -81,13 +81,12 @@ class _NeverResolves:
 
 
 class Rig:
-    """See the module. `lease` is that of the workers that are started from now on."""
+    """See the module."""
 
     def __init__(self, callers: Store, workers: Store, elsewhere: FakeTarget) -> None:
         clock = SystemClock()
         settings = ServiceSettings(poll_every=HEARTBEAT)
         self.elsewhere = elsewhere
-        self.lease = 60.0
         self.store = workers
         self.service = TaskService(callers, clock=clock, chance=Chance(clock), settings=settings)
         self.other_client = TaskService(workers, clock=clock, chance=Chance(clock), settings=settings)
@@ -101,7 +100,7 @@ class Rig:
     def start_worker(self) -> None:
         settings = WorkerSettings(
             threads=4000,
-            lease=self.lease,
+            lease=60.0,
             lease_margin=0.5,
             heartbeat_every=HEARTBEAT,
             poll_every=HEARTBEAT,

@@ -112,6 +112,22 @@ async def test_a_fresh_message_never_goes_over_a_kept_connection(sender: HttpSen
     assert target.connections == 2
 
 
+async def test_with_a_kept_connection_that_was_dead_go_those_beside_it(sender: HttpSender, target: FakeTarget) -> None:
+    target.on("/both", hold())
+    together = [asyncio.ensure_future(sender.send(message(target.url("/both")), Exchange())) for _ in range(2)]
+    await target.arrived("/both", count=2)
+    for request in target.received("/both"):
+        request.release()
+    await asyncio.gather(*together)
+    target.on("/dies", raw())
+    with pytest.raises(SendError) as caught:
+        await sender.send(message(target.url("/dies"), "POST"), Exchange())
+    assert caught.value.reason == "connection_reused"
+    again = Exchange()
+    await sender.send(message(target.url(), "POST"), again)
+    assert (again.reused, target.connections) == (False, 3)
+
+
 async def test_a_connection_that_idled_for_a_second_is_closed(sender: HttpSender, target: FakeTarget) -> None:
     await sender.send(message(target.url()), Exchange())
     await target.requests[0].disconnected(within=3)

@@ -3,6 +3,9 @@
 import asyncio
 from typing import cast
 
+import pytest
+
+from htq.policy.store_time import StoreTime
 from htq.stores.base import Claim, Claims, QueueSettings, Store
 from htq.words.clock import Chance
 from htq.words.limits import Hold, LaneLimits, Rate
@@ -44,6 +47,7 @@ def fetcher(store: ScriptedStore, clock: ManualClock, started: asyncio.Queue[Cla
         store=cast("Store", store),
         sender=ScriptedSender(),
         clock=clock,
+        time=StoreTime(clock),
         chance=chance,
         persist=Persistence(clock, chance),
         settings=WorkerSettings(),
@@ -77,9 +81,10 @@ async def test_a_store_whose_clock_is_behind_is_asked_less_and_less_often() -> N
     assert len(store.seqs) == 8
 
 
-async def test_the_next_task_of_a_rate_starts_at_its_time(world: World) -> None:
+@pytest.mark.parametrize("ahead_ms", [0, -3_600_000, 3_600_000], ids=["right", "behind", "ahead"])
+async def test_the_next_task_of_a_rate_starts_at_its_time_by_the_stores_clock(world: World, ahead_ms: int) -> None:
     await world.store.put_queue("default", QueueSettings(rate=(Rate(10),)))
-    world.start()
+    world.start(ahead_ms=ahead_ms)
     for _ in range(2):
         await world.enqueue()
     async with asyncio.timeout(10):

@@ -1,5 +1,6 @@
 """What an exchange comes to: for its task, its lane and what it is charged."""
 
+from htq.policy.store_time import StoreTime
 from htq.sender.base import Reply
 from htq.stores.base import Claim, Done, Released, Retry
 from htq.words.clock import Chance
@@ -49,12 +50,12 @@ def replied(
 ) -> Verdict:
     fields: Headers = headers
     reply = Reply(code=code, phrase="So", headers=fields, body=body, body_size=len(body or spilled))
-    return Judge(CLOCK, Chance(CLOCK, seed=1)).replied(each, reply, 1.5, spilled or None)
+    return Judge(StoreTime(CLOCK), Chance(CLOCK, seed=1)).replied(each, reply, 1.5, spilled or None)
 
 
 def failed(each: Claim, reason: Reason, *, sent: bool = True) -> Verdict:
     error = SendError(reason, "it failed", sent=sent)
-    return Judge(CLOCK, Chance(CLOCK, seed=1)).failed(each, error, 1.5, sent=sent)
+    return Judge(StoreTime(CLOCK), Chance(CLOCK, seed=1)).failed(each, error, 1.5, sent=sent)
 
 
 def test_without_a_policy_any_answer_is_a_success() -> None:

@@ -1,27 +1,14 @@
-"""Attempts that follow one another, and what their answers teach."""
-
-import asyncio
-import base64
-from datetime import UTC, datetime
+"""Attempts that follow one another."""
 
 import pytest
-from standardwebhooks.webhooks import Webhook
 
-from htq.stores.base import BODY_INLINE, CHUNK, BodyRef, Cancel, QueueSettings
-from htq.words.errors import ConfigError
-from htq.words.limits import LaneLimits, Rate
+from htq.stores.base import CHUNK, BodyRef, Cancel
 from htq.words.retry import RetryPolicy
 from htq.words.task import StopPolicy
 from htq.worker import WorkerSettings
-from worker.world import World
+from worker.world import LATE, World
 
 RETRY = RetryPolicy(max=2, delays=(10,))
-LATE = 2.0
-"""Seconds that the clock of a world may move on beyond what somebody waits for."""
-
-
-def seconds_since(world: World, begun: int) -> float:
-    return (world.clock.now_ms() - begun) / 1000
 
 
 async def test_two_failures_and_a_success_are_a_success(world: World) -> None:
@@ -31,7 +18,7 @@ async def test_two_failures_and_a_success_are_a_success(world: World) -> None:
     failed_at = world.clock.now_ms()
     second = await world.next_request()
     assert second.header("HTQ-Attempt") == "2"
-    assert 10 <= seconds_since(world, failed_at) < 10 + LATE
+    assert 10 <= world.seconds_since(failed_at) < 10 + LATE
     second.reply(503)
     (await world.next_request()).reply(200, b"at last")
     task = await world.settled(uuid)
@@ -85,7 +72,7 @@ async def test_what_the_target_asks_for_is_waited_for(world: World) -> None:
     begun = world.clock.now_ms()
     (await world.next_request()).reply(503, b"", (("Retry-After", "30"),))
     await world.next_request()
-    assert 30 <= seconds_since(world, begun) < 30 + LATE
+    assert 30 <= world.seconds_since(begun) < 30 + LATE
 
 
 async def test_no_attempt_begins_past_max_elapsed(world: World) -> None:
@@ -135,6 +122,27 @@ async def test_a_large_answer_that_is_the_last_is_kept(world: World) -> None:
     assert (await world.settled(uuid)).state == "error"
     assert b"".join(await world.store.read_body(BodyRef(uuid, 2, "response"), 0, 9)) == body
     assert await world.store.read_body(BodyRef(uuid, 1, "response"), 0, 9) == []
+
+
+# --- whose clock -----------------------------------------------------------------------------------------------------
+
+HOUR = 3_600_000
+
+
+@pytest.mark.parametrize("ahead_ms", [-HOUR, HOUR], ids=["behind", "ahead"])
+async def test_a_worker_whose_clock_is_wrong_waits_as_long_as_any_other(world: World, ahead_ms: int) -> None:
+    world.start(ahead_ms=ahead_ms)
+    uuid = await world.enqueue(retry=RetryPolicy(max=1, delays=(10,), max_elapsed=60))
+    sent = await world.sender.requests.get()
+    begun = world.clock.now_ms()
+    sent.reply(429, b"", (("Retry-After", "20"),))
+    task = await world.waits_again(uuid)
+    assert task.run_at == begun + 20_000
+    assert (await world.store.lane("default", "http://127.0.0.1:9")).held_until == begun + 20_000
+    await world.next_request()
+    assert 20 <= world.seconds_since(begun) < 20 + LATE
+    (record, _) = await world.store.attempts(uuid)
+    assert record.ended_at == begun
 
 
 # --- stops -----------------------------------------------------------------------------------------------------------
@@ -188,99 +196,59 @@ async def test_a_cancel_between_two_attempts_tells_the_target_where_the_task_say
     assert (cancel.phase, cancel.delete.state) == ("between_attempts", "confirmed")
 
 
-# --- what is learned -------------------------------------------------------------------------------------------------
+async def test_a_cancel_that_meets_the_end_of_a_failed_attempt_comes_between_two(world: World) -> None:
+    """It is on record when the outcome comes, and nobody has heard of it."""
+    world.start()
+    uuid = await world.enqueue(retry=RETRY, stop=StopPolicy(between=True))
+    sent = await world.sender.requests.get()
+    canceling = world.store.cancel([Cancel(uuid)])
+    sent.reply(503)
+    await canceling
+    delete = await world.sender.deletes.get()
+    assert delete.header("HTQ-Attempt") == "1"
+    delete.reply(204)
+    cancel = (await world.settled(uuid)).cancel
+    assert cancel is not None
+    assert (cancel.phase, cancel.delete.state) == ("between_attempts", "confirmed")
+    assert world.sender.deletes.empty()
 
 
-async def test_a_hold_burns_no_attempt_of_the_others_in_the_lane(world: World) -> None:
-    world.start(WorkerSettings(threads=1))
+async def test_a_failure_that_comes_before_the_delete_could_leave_is_told_of_all_the_same(world: World) -> None:
+    world.start(WorkerSettings(stop_slots=1))
     first = await world.enqueue()
-    second = await world.enqueue(retry=RETRY)
-    begun = world.clock.now_ms()
-    (await world.sender.requests.get()).reply(429, b"", (("Retry-After", "60"),))
-    assert (await world.settled(first)).state == "success"
-    elsewhere = await world.enqueue(key="another lane")
-    async with asyncio.timeout(10):
-        other = await world.sender.requests.get()
-    assert other.header("HTQ-Task-Id") == elsewhere
-    other.reply()
+    await world.sender.requests.get()
+    uuid = await world.enqueue(retry=RETRY, stop=StopPolicy(between=True))
+    sent = await world.sender.requests.get()
+    await world.store.cancel([Cancel(first)])
+    hanging = await world.sender.deletes.get()
+    await world.store.cancel([Cancel(uuid)])
+    assert sent.exchange.halted
+    sent.reply(503)
+    await world.store.promote(1)
+    hanging.reply(404)
+    delete = await world.sender.deletes.get()
+    assert (delete.header("HTQ-Task-Id"), delete.header("HTQ-Attempt")) == (uuid, "1")
+    delete.reply(204)
+    cancel = (await world.settled(uuid)).cancel
+    assert cancel is not None
+    assert (cancel.phase, cancel.delete.state) == ("between_attempts", "confirmed")
+    assert world.sender.deletes.empty()
+
+
+# --- over which connection -------------------------------------------------------------------------------------------
+
+
+async def test_after_a_failure_a_kept_connection_may_be_used_again(world: World) -> None:
+    world.start()
+    await world.enqueue(retry=RETRY)
+    (await world.next_request()).reply(503)
+    assert not (await world.next_request()).message.fresh
+
+
+async def test_after_a_kept_connection_that_was_dead_a_new_one_is_dialled(world: World) -> None:
+    world.start()
+    await world.enqueue(method="get", retry=RETRY)
+    (await world.next_request()).reply(503)
+    (await world.next_request()).fail("connection_reused")
     sent = await world.next_request()
-    assert 60 <= seconds_since(world, begun) < 60 + LATE
-    assert (sent.header("HTQ-Task-Id"), sent.header("HTQ-Attempt")) == (second, "1")
-
-
-COUNTED = QueueSettings(per_key=LaneLimits(rate=(Rate(100, 60, 100, "tokens"),)))
-"""100 tokens a minute: one every 0.6 s."""
-
-
-@pytest.mark.parametrize(
-    ("cost_from", "body", "headers"),
-    [
-        ({"tokens": "X-Tokens"}, b"", (("X-Tokens", "100"),)),
-        ({"tokens": "/usage/total"}, b'{"usage": {"total": 100}}', ()),
-        ({"tokens": "/usage/total"}, b'{"text": "' + b"x" * CHUNK + b'", "usage": {"total": 100}}', ()),
-    ],
-    ids=["header", "pointer", "large"],
-)
-async def test_what_a_task_has_really_cost_is_charged(
-    world: World, cost_from: dict[str, str], body: bytes, headers: tuple[tuple[str, str], ...]
-) -> None:
-    await world.store.put_queue("default", COUNTED)
-    world.start(WorkerSettings(threads=1))
-    await world.enqueue(cost={"tokens": 10}, cost_from=cost_from)
-    await world.enqueue(cost={"tokens": 50})
-    begun = world.clock.now_ms()
-    (await world.sender.requests.get()).reply(200, body, headers)
-    await world.next_request()
-    assert 30 <= seconds_since(world, begun) < 30 + LATE
-
-
-async def test_what_a_task_has_cost_less_is_given_back(world: World) -> None:
-    await world.store.put_queue("default", COUNTED)
-    world.start()
-    await world.enqueue(cost={"tokens": 100}, cost_from={"tokens": "X-Tokens"})
-    await world.enqueue(cost={"tokens": 50})
-    (await world.sender.requests.get()).reply(200, b"", (("X-Tokens", "10"),))
-    async with asyncio.timeout(10):
-        await world.sender.requests.get()
-
-
-# --- signatures ------------------------------------------------------------------------------------------------------
-
-OLD, NEW = ("whsec_" + base64.b64encode(key * 32).decode() for key in (b"o", b"n"))
-
-
-@pytest.mark.parametrize("body", [b'{"a": 1}', b'{"a": "' + b"x" * BODY_INLINE + b'"}'], ids=["small", "large"])
-async def test_each_attempt_is_signed_anew_with_every_secret(world: World, body: bytes) -> None:
-    world.start(WorkerSettings(webhook_secrets=(NEW, OLD)))
-    uuid = await world.enqueue(body=body, signed=True, retry=RETRY)
-    stamps = []
-    for _ in range(2):
-        sent = await world.next_request()
-        stamps.append(sent.header("webhook-timestamp") or "")
-        sent_at = datetime.fromtimestamp(int(stamps[-1]), UTC)
-        expected = [Webhook(secret).sign(uuid, sent_at, body.decode()) for secret in (NEW, OLD)]
-        assert sent.header("webhook-id") == uuid
-        assert (sent.header("webhook-signature") or "").split(" ") == expected
-        sent.reply(503)
-    assert int(stamps[1]) - int(stamps[0]) >= 10
-
-
-async def test_without_a_secret_a_callback_has_no_signature(world: World) -> None:
-    world.start()
-    uuid = await world.enqueue(signed=True)
-    sent = await world.sender.requests.get()
-    assert sent.header("webhook-id") == uuid
-    assert sent.header("webhook-timestamp") == str(world.clock.now_ms() // 1000)
-    assert sent.header("webhook-signature") is None
-
-
-async def test_nothing_else_is_signed(world: World) -> None:
-    world.start(WorkerSettings(webhook_secrets=(NEW,)))
-    await world.enqueue()
-    sent = await world.sender.requests.get()
-    assert not [name for name, _ in sent.message.headers if name.lower().startswith("webhook-")]
-
-
-async def test_a_worker_does_not_start_with_a_secret_that_is_none(world: World) -> None:
-    with pytest.raises(ConfigError):
-        world.start(WorkerSettings(webhook_secrets=("whsec_x",)))
+    assert (sent.header("HTQ-Attempt"), sent.message.fresh) == ("3", True)

@@ -4,6 +4,7 @@ import asyncio
 
 import pytest
 
+from htq.policy.store_time import StoreTime
 from htq.sender.base import Exchange, Message, Reply, Sink
 from htq.stores.base import Cancel, Canceled, Claim, Outcome, RunningCancel
 from htq.words.errors import SendError
@@ -35,6 +36,7 @@ def attempts(world: World, outcomes: list[Outcome]) -> Attempts:
         store=world.store,
         sender=world.sender,
         clock=world.clock,
+        time=StoreTime(world.clock),
         chance=world.chance,
         persist=Persistence(world.clock, world.chance),
         settings=world.settings,
@@ -59,6 +61,7 @@ async def test_a_cancel_that_is_heard_before_its_run_is_made_is_not_lost(world: 
         running,
         StopPool(world.sender, clock=world.clock, chance=world.chance, slots=1),
         clock=world.clock,
+        time=StoreTime(world.clock),
         spawn=asyncio.ensure_future,
         settle=lambda _settled: None,
     )

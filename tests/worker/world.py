@@ -15,7 +15,10 @@ from htq.words.reasons import Reason
 from htq.words.retry import RetryPolicy
 from htq.words.task import Delivery, Headers, NewTask, Request, StopPolicy, Task
 from htq.worker import Worker, WorkerSettings
-from support.clock import ManualClock
+from support.clock import ManualClock, WrongClock
+
+LATE = 2.0
+"""Seconds that the clock of a world may move on beyond what somebody waits for."""
 
 
 class Sent:
@@ -84,12 +87,17 @@ class World:
         self._working: asyncio.Task[None] | None = None
         self._changed = asyncio.Event()
 
+    def seconds_since(self, begun: int) -> float:
+        return (self.clock.now_ms() - begun) / 1000
+
     def hear(self, signal: Signal) -> None:
         self._changed.set()
 
-    def start(self, settings: WorkerSettings | None = None) -> None:
+    def start(self, settings: WorkerSettings | None = None, *, ahead_ms: int = 0) -> None:
+        """Start a worker, on a machine whose clock is so far ahead of the store's."""
         self.settings = settings or self.settings
-        worker = Worker(self.store, self.sender, clock=self.clock, chance=self.chance, settings=self.settings)
+        clock = WrongClock(self.clock, ahead_ms)
+        worker = Worker(self.store, self.sender, clock=clock, chance=self.chance, settings=self.settings)
         self._working = asyncio.create_task(worker.run(self.stop, self.hurry))
 
     async def stopped(self) -> None:

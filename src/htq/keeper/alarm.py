@@ -3,6 +3,7 @@
 import asyncio
 from typing import Final
 
+from htq.policy.store_time import StoreTime
 from htq.words.clock import Chance, Clock, wait_for
 
 __all__ = ["Alarm"]
@@ -11,7 +12,7 @@ _LEAST: Final = 0.01
 """Seconds between two looks for what comes by itself, at least: times that lie closer together are looked at together."""
 
 _MAX_SKEW: Final = 0.05
-"""Seconds between two looks at a store whose clock is behind this one's: twice as many each time, up to this."""
+"""Seconds between two looks where the store's clock is behind what was thought: twice as many each time, up to this."""
 
 
 class Alarm:
@@ -20,10 +21,11 @@ class Alarm:
     `hear` and `ring` are for signals, on the same event loop, at any time.
     """
 
-    def __init__(self, period: float, *, clock: Clock, chance: Chance, spread: float = 0.0) -> None:
+    def __init__(self, period: float, *, clock: Clock, time: StoreTime, chance: Chance, spread: float = 0.0) -> None:
         """`spread`: seconds, at most, that a `ring` is put off, so that not all keepers who hear it do the same work."""
         self._period = period
         self._clock = clock
+        self._time = time
         self._chance = chance
         self._spread = spread
         self._changed = asyncio.Event()
@@ -44,7 +46,7 @@ class Alarm:
 
     def hear(self, at: int) -> None:
         """A signal says that something will be due at this time."""
-        if at <= self._clock.now_ms():
+        if at <= self._time.now_ms():
             self.ring()
         elif self._next_at is None or at < self._next_at:
             self._next_at = at
@@ -68,11 +70,11 @@ class Alarm:
             await self._clock.sleep(self._chance.below(self._spread))
 
     def _left(self, at: int) -> float:
-        left = (at - self._clock.now_ms()) / 1000
+        left = (at - self._time.now_ms()) / 1000
         if left > 0:
             self._skew = _LEAST
             return max(left, _LEAST)
-        # What is due already by this clock, and was left lying by the store, is not due yet by the store's.
+        # What should be due already, and was left lying by the store, is not due yet by the store's clock.
         seconds = self._skew
         self._skew = min(seconds * 2, _MAX_SKEW)
         return seconds

@@ -7,7 +7,7 @@ from typing import Final, NamedTuple
 from htq.keeper.batches import batches
 from htq.policy.callbacks import MAX_BODY, group_callback, is_told, task_callback
 from htq.stores.base import BodyRef, OwedCallback, Store
-from htq.words.errors import InvalidField
+from htq.words.errors import InvalidField, StoreUnavailable
 from htq.words.task import NewTask, Response, Task
 
 __all__ = ["Callbacks"]
@@ -80,6 +80,12 @@ class Callbacks:
             return task_callback(task, owed.number, owed.at, response, body)
         except InvalidField as error:
             log.warning("[%s] its callback can't be sent: %s", owed.subject, error)
+            return None
+        except StoreUnavailable:
+            raise
+        except Exception:
+            # It would come first in every look of every keeper, and hold up all that is owed after it.
+            log.exception("[%s] a defect of htq's own: its callback is not sent", owed.subject)
             return None
 
     async def _body(self, task: Task, response: Response) -> bytes | None:

@@ -8,6 +8,7 @@ from typing import Final
 from htq.keeper.alarm import Alarm
 from htq.keeper.callbacks import Callbacks
 from htq.keeper.slots import Slots
+from htq.policy.store_time import StoreTime
 from htq.stores.base import Gap, Signal, Store, TasksAvailable, ToDo
 from htq.words.clock import Chance, Clock
 from htq.words.errors import StoreUnavailable
@@ -46,15 +47,15 @@ _AT_ONCE: Final = 500
 class Keeper:
     """Promotes and expires what is due, fires schedules, queues callbacks, reaps dead sessions, forgets what is past its time."""
 
-    def __init__(self, store: Store, *, clock: Clock, chance: Chance) -> None:
+    def __init__(self, store: Store, *, clock: Clock, time: StoreTime, chance: Chance) -> None:
         self._store = store
         self._clock = clock
         self._chance = chance
-        self._promoting = Alarm(PROMOTE_EVERY, clock=clock, chance=chance)
-        self._expiring = Alarm(EXPIRE_EVERY, clock=clock, chance=chance)
-        self._firing = Alarm(FIRE_EVERY, clock=clock, chance=chance)
-        self._calling = Alarm(CALLBACKS_EVERY, clock=clock, chance=chance, spread=_SPREAD)
-        self._slots = Slots(store, self._firing)
+        self._promoting = Alarm(PROMOTE_EVERY, clock=clock, time=time, chance=chance)
+        self._expiring = Alarm(EXPIRE_EVERY, clock=clock, time=time, chance=chance)
+        self._firing = Alarm(FIRE_EVERY, clock=clock, time=time, chance=chance)
+        self._calling = Alarm(CALLBACKS_EVERY, clock=clock, time=time, chance=chance, spread=_SPREAD)
+        self._slots = Slots(store, self._firing, time)
         self._callbacks = Callbacks(store)
 
     async def run(self) -> None:

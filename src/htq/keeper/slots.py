@@ -7,6 +7,7 @@ from typing import Final
 from htq.keeper.alarm import Alarm
 from htq.keeper.batches import batches
 from htq.policy.schedules import slot_task, steps
+from htq.policy.store_time import StoreTime
 from htq.stores.base import Enqueued, Firing, Store
 from htq.words.errors import InvalidField
 from htq.words.schedule import Schedule
@@ -26,9 +27,10 @@ class Slots:
     keepers do this, nor whether a reply was lost: the next look shows what is still to be done.
     """
 
-    def __init__(self, store: Store, alarm: Alarm) -> None:
+    def __init__(self, store: Store, alarm: Alarm, time: StoreTime) -> None:
         self._store = store
         self._alarm = alarm
+        self._time = time
         self._said: set[tuple[str, str, int]] = set()
         """Schedules that make nothing, by revision: each is told of once."""
 
@@ -36,7 +38,9 @@ class Slots:
         """Fire what has come; whether there may be more."""
         # Those that nothing can be done about stay due, and must not hide the others.
         limit = _AT_ONCE + len(self._said)
+        asked = self._time.asks()
         due, next_at, now = await self._store.due_schedules(limit)
+        self._time.heard(now, asked)
         self._alarm.note(next_at)
         any_fired = False
         # Reckoned as they are fired, so that a crowd of missed slots does not hold up everything else of this process.
@@ -59,7 +63,10 @@ class Slots:
         except InvalidField as error:
             # It was taken by a server that knows this zone. So may another keeper, and the slot waits for it.
             self._complain(tenant, name, revision, f"can't be reckoned here: {error}")
-            return []
+        except Exception:
+            # One schedule must not take this keeper, its worker and all other schedules with it.
+            self._complain(tenant, name, revision, "can't be reckoned: a defect of htq's own", trace=True)
+        return []
 
     def _fired(self, firing: Firing, enqueued: Enqueued) -> None:
         if enqueued.outcome == "closed" and firing.task is not None:
@@ -69,7 +76,7 @@ class Slots:
         else:
             log.debug("slot %d of the schedule %s: %s %s", firing.slot, firing.name, enqueued.uuid, enqueued.outcome)
 
-    def _complain(self, tenant: str, name: str, revision: int, trouble: str) -> None:
+    def _complain(self, tenant: str, name: str, revision: int, trouble: str, *, trace: bool = False) -> None:
         if (tenant, name, revision) not in self._said:
             self._said.add((tenant, name, revision))
-            log.error("the schedule %s %s", name, trouble)
+            log.error("the schedule %s %s", name, trouble, exc_info=trace)

@@ -43,11 +43,6 @@ class Signature:
         self._sent_at = sent_at
         self._macs = [hmac.new(key, f"{message_id}.{sent_at}.".encode(), hashlib.sha256) for key in keys]
 
-    @property
-    def reads_body(self) -> bool:
-        """Whether the body makes a difference: not without any key."""
-        return bool(self._macs)
-
     def update(self, piece: bytes) -> None:
         """The next piece of the body."""
         for mac in self._macs:

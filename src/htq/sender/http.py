@@ -59,7 +59,13 @@ class HttpSender:
                 if exchange.halted:
                     connection.abort()
                     raise SendError("canceled", "halted before the request was sent", sent=False)
-                reply, location = await connection.exchange(head, message, exchange, deadline, sink, inline, follow)
+                try:
+                    reply, location = await connection.exchange(head, message, exchange, deadline, sink, inline, follow)
+                except SendError as error:
+                    if error.reason == "connection_reused":
+                        # Its target was restarted, or ends what is kept: those that lie beside it are no better.
+                        self._pool.drop(connection.key)
+                    raise
                 if connection.is_open:
                     self._pool.put(connection)
                 if location is None:

@@ -53,6 +53,13 @@ class Pool:
             kept.remove(connection)
             self._count -= 1
 
+    def drop(self, key: tuple[str, str, int, str]) -> None:
+        """Abort those that are kept for a key."""
+        kept = self._kept.pop(key, [])
+        self._count -= len(kept)
+        for connection in kept:
+            connection.abort()
+
     def close(self) -> None:
         """Abort all that is kept."""
         if self._sweeper is not None:

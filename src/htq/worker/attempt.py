@@ -29,7 +29,8 @@ class Attempts:
     def __init__(self, context: Context, *, ended: Callable[[Run, Outcome], None]) -> None:
         self._context = context
         self._clock = context.clock
-        self._judge = Judge(context.clock, context.chance)
+        self._time = context.time
+        self._judge = Judge(context.time, context.chance)
         self._ended = ended
         self._debug = log.isEnabledFor(logging.DEBUG)
 
@@ -77,7 +78,8 @@ class Attempts:
             timeouts=request.timeouts,
             max_response=request.max_response,
             redirects=request.redirects,
-            fresh=claim.attempt > 1,
+            # An attempt that was no failure, and still led to this one: a kept connection was dead, or its worker died.
+            fresh=claim.attempt - 1 > claim.failures,
         )
 
     async def _signed(self, claim: Claim, message: Message) -> Message:
@@ -95,6 +97,7 @@ class Attempts:
         if run.delete is not None and not run.stop_begun:
             # Nothing is running any more: in this very moment, since its first byte may be about to leave.
             run.delete.cancel()
+            run.stopping = False
         if self._debug:
             log.debug("[%s] response received", run.claim.uuid, extra={"uuid": run.claim.uuid})
         verdict = self._judge.replied(run.claim, reply, self._elapsed_ms(started), spilled)
@@ -115,12 +118,12 @@ class Attempts:
         return verdict
 
     def _say_again(self, claim: Claim, retry: Retry) -> None:
-        seconds = max((retry.due_at - self._clock.now_ms()) / 1000, 0.0)
+        seconds = max((retry.due_at - self._time.now_ms()) / 1000, 0.0)
         log.debug("[%s] request failed, again in %.1f s", claim.uuid, seconds, extra={"uuid": claim.uuid})
 
     def _end(self, run: Run, verdict: Verdict, code: int | None) -> None:
         claim, exchange = run.claim, run.exchange
-        now = self._clock.now_ms()
+        now = self._time.now_ms()
         phase: Phase = "finished" if run.completed else exchange.phase
         record = AttemptRecord(
             attempt=claim.attempt,
@@ -138,19 +141,25 @@ class Attempts:
             timings_ms=exchange.timings_ms,
             closed_by=exchange.closed_by,
         )
+        result, health = verdict.result, verdict.health
+        if run.completed and isinstance(result, Retry) and result.between:
+            # Should a cancel be on record by now, it comes between this attempt and the next: the DELETE for this one is owed.
+            phase = "between_attempts"
         if run.stop_begun and run.cancel_phase is not None:
             # The DELETE is on its way, so the request was still open when it left: `finished` would settle it as not sent.
             phase = run.cancel_phase
+        if run.cancel is not None and health == "bad":
+            health = None  # What a target does when it is told to stop is no sign that it is unwell.
         outcome = Outcome(
             uuid=claim.uuid,
             attempt=claim.attempt,
-            result=verdict.result,
+            result=result,
             record=record,
             phase=phase,
             interrupted_at=now if run.ending is not None else None,
             owes_stop=verdict.owes_stop,
             hold=verdict.hold,
-            health=verdict.health,
+            health=health,
             costs=verdict.costs,
         )
         self._ended(run, outcome)

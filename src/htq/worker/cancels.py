@@ -7,6 +7,7 @@ import asyncio
 from collections.abc import Callable, Coroutine, Iterable
 from typing import Any
 
+from htq.policy.store_time import StoreTime
 from htq.stores.base import STOP_LAPSES_AFTER, RunningCancel, Stop, StopSettled
 from htq.words.clock import Clock, first_of
 from htq.words.task import Proof, Request
@@ -32,12 +33,14 @@ class Canceler:
         stops: StopPool,
         *,
         clock: Clock,
+        time: StoreTime,
         spawn: Callable[[Coroutine[Any, Any, None]], asyncio.Task[None]],
         settle: Callable[[StopSettled], None],
     ) -> None:
         self._running = running
         self._stops = stops
         self._clock = clock
+        self._time = time
         self._spawn = spawn
         self._settle = settle
         self._jobs: set[asyncio.Task[None]] = set()
@@ -84,7 +87,7 @@ class Canceler:
     def adopt(self, stops: Iterable[Stop]) -> None:
         """Send stops that were owed by others."""
         for stop in stops:
-            until = self._clock.steady() + (stop.lapses_at - self._clock.now_ms()) / 1000
+            until = self._clock.steady() + (stop.lapses_at - self._time.now_ms()) / 1000
             task = self._start(self._stop(stop.uuid, stop.attempt, stop.request, until, None))
             self._adopted.add(task)
             task.add_done_callback(self._adopted.discard)

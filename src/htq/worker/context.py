@@ -2,6 +2,7 @@
 
 from typing import NamedTuple
 
+from htq.policy.store_time import StoreTime
 from htq.sender.base import Sender
 from htq.stores.base import Store
 from htq.words.clock import Chance, Clock
@@ -18,6 +19,8 @@ class Context(NamedTuple):
     store: Store
     sender: Sender
     clock: Clock
+    time: StoreTime
+    """What the store is told of times is by its clock."""
     chance: Chance
     persist: Persistence
     settings: WorkerSettings

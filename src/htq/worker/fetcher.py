@@ -14,7 +14,7 @@ _CLAIM_AT_ONCE = 256
 """Tasks in one claim, at most: larger steps of the store would hold up everybody else's."""
 
 _SKEW = 0.0025
-"""Seconds: half of the first wait for a store whose clock is behind this one's. Each that follows is twice as long."""
+"""Seconds: half of the first wait where the store's clock is behind what was thought. Each that follows is twice as long."""
 
 
 class Fetcher:
@@ -72,17 +72,20 @@ class Fetcher:
 
     def _until_next_look(self, again_at: int | None) -> float:
         """Seconds: the period, or less where a lane will be ready sooner."""
-        clock, chance, settings = self._context.clock, self._context.chance, self._context.settings
-        period = chance.around(settings.poll_every)
-        left = math.inf if again_at is None else (again_at - clock.now_ms()) / 1000
+        period = self._context.chance.around(self._context.settings.poll_every)
+        left = math.inf if again_at is None else (again_at - self._context.time.now_ms()) / 1000
         if left > 0:
             self._early = _SKEW
             return min(period, left)
-        # It is ready by this clock, and not yet by the store's: however far they are apart, a few looks bridge that.
+        # It should be ready, and by the store's clock it is not yet: however far off it is, a few looks bridge that.
         self._early *= 2
         return min(period, self._early)
 
     async def _claim(self, seq: int, limit: int) -> Claims:
         """Repeated with the same `seq`, so that a lost reply strands nothing."""
-        store, session = self._context.store, self._context.session
-        return await self._context.persist(lambda: store.claim(session, seq, limit))
+        store, session, time = self._context.store, self._context.session, self._context.time
+        asked = time.asks()
+        found = await self._context.persist(lambda: store.claim(session, seq, limit))
+        if found.claims:
+            time.heard(found.claims[0].claimed_at, asked)
+        return found

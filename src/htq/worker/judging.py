@@ -8,9 +8,10 @@ from msgspec.structs import replace
 from htq.policy.costs import actual_costs
 from htq.policy.learning import health, hold, retry_after
 from htq.policy.retrying import TIMEOUTS, Over, is_failure, next_attempt
+from htq.policy.store_time import StoreTime
 from htq.sender.base import Reply
 from htq.stores.base import Canceled, Claim, Done, Interrupted, Released, Retry
-from htq.words.clock import Chance, Clock
+from htq.words.clock import Chance
 from htq.words.errors import SendError
 from htq.words.limits import Health, Hold
 from htq.words.reasons import Reason
@@ -35,16 +36,19 @@ class Verdict(msgspec.Struct, frozen=True):
 
 
 class Judge:
-    """Judges by the task's own policy; without one any answer is a success, and any failure the end (the seed)."""
+    """Judges by the task's own policy; without one any answer is a success, and any failure the end (the seed).
 
-    def __init__(self, clock: Clock, chance: Chance) -> None:
-        self._clock = clock
+    All times are by the store's clock, to which they go.
+    """
+
+    def __init__(self, time: StoreTime, chance: Chance) -> None:
+        self._time = time
         self._chance = chance
 
     def replied(self, claim: Claim, reply: Reply, elapsed_ms: float, spilled: bytes | None) -> Verdict:
         """An answer came. `spilled` is its body as far as that was laid beside the task, and is looked into."""
         request = claim.request
-        now = self._clock.now_ms()
+        now = self._time.now_ms()
         response = Response(
             time=now,
             elapsed_ms=elapsed_ms,
@@ -87,7 +91,7 @@ class Judge:
             and claim.delivery == "at_least_once"
         ):
             return verdict
-        now = self._clock.now_ms()
+        now = self._time.now_ms()
         if request.retry is not None and is_failure(request.retry, None, reason):
             after = self._after(claim, now, sent=sent)
             if isinstance(after, Retry):

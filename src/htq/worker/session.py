@@ -74,6 +74,7 @@ class WorkerSession:
             self._running,
             StopPool(context.sender, clock=context.clock, chance=context.chance, slots=settings.stop_slots),
             clock=context.clock,
+            time=context.time,
             spawn=self._spawn,
             settle=self._settle,
         )

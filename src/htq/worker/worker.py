@@ -8,6 +8,7 @@ import socket
 from htq import __version__
 from htq.keeper import Keeper
 from htq.policy.signing import signing_key
+from htq.policy.store_time import StoreTime
 from htq.sender.base import Sender
 from htq.stores.base import SessionInfo, Signal, Store
 from htq.words.clock import Chance, Clock, first_of
@@ -35,7 +36,8 @@ class Worker:
         self._chance = chance
         self._settings = settings
         self._persist = Persistence(clock, chance)
-        self._keeper = Keeper(store, clock=clock, chance=chance)
+        self._time = StoreTime(clock)
+        self._keeper = Keeper(store, clock=clock, time=self._time, chance=chance)
         self._signing_keys = tuple(signing_key(secret) for secret in settings.webhook_secrets)
         self._session: WorkerSession | None = None
 
@@ -92,6 +94,7 @@ class Worker:
             self._store,
             self._sender,
             self._clock,
+            self._time,
             self._chance,
             self._persist,
             self._settings,
